@@ -1,0 +1,146 @@
+"""A `MemoryState` in the database, and back, bit for bit.
+
+A state is one `Snapshot` row (fingerprint, counts, tail) and one `SnapshotLayer` row a layer, each
+with a sha256. Nothing is ever pickled. Knows neither how a state came to be nor what it is for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from sqlalchemy import delete, insert, select
+from sqlalchemy.orm import Session
+from torch import Tensor
+
+from app.errors import DamagedSnapshot, WrongModel
+from app.tables import Document, Snapshot, SnapshotLayer
+from comet_core.checkpoint import ModelSpec
+from comet_core.memory import LayerState, MemoryState
+
+TOKEN_IDS = np.dtype("<i4")
+
+
+def save_state(
+    session: Session, document: Document, spec: ModelSpec, state: MemoryState, *, finished: bool
+) -> Snapshot:
+    """Store a state within the session's transaction.
+
+    An unfinished one replaces the document's checkpoint; a finished one replaces whatever the
+    document has, a finished snapshot of another model included.
+    """
+    replaced = delete(Snapshot).where(Snapshot.document_id == document.id)
+    if not finished:
+        replaced = replaced.where(Snapshot.finished.is_(False))
+    session.execute(replaced, execution_options={"synchronize_session": False})
+    layers = [_encode(layer) for layer in state.memory]
+    checksums = [hashlib.sha256(data).hexdigest() for data in layers]
+    snapshot = Snapshot(
+        document_id=document.id,
+        fingerprint=spec.fingerprint,
+        model_name=spec.name,
+        tokens_read=state.tokens_read,
+        chunks_read=state.chunks_read,
+        tail=np.asarray(state.tail, TOKEN_IDS).tobytes(),
+        nbytes=state.nbytes,
+        finished=finished,
+    )
+    snapshot.checksum = _checksum(snapshot, checksums)
+    session.add(snapshot)
+    session.flush()
+    session.execute(
+        insert(SnapshotLayer),
+        [
+            {"snapshot_id": snapshot.id, "layer": number, "data": data, "checksum": checksum}
+            for number, (data, checksum) in enumerate(zip(layers, checksums, strict=True))
+        ],
+    )
+    return snapshot
+
+
+def load_state(session: Session, snapshot: Snapshot, fingerprint: str) -> MemoryState:
+    """The stored state, on the CPU, in the dtype it was stored in.
+
+    Raises WrongModel if the snapshot has another fingerprint, DamagedSnapshot if any byte of it is
+    not what was stored.
+    """
+    if snapshot.fingerprint != fingerprint:
+        raise WrongModel(
+            f'"{snapshot.document.title}" was read with the model {snapshot.model_name} '
+            f"({snapshot.fingerprint[:15]}), which is not the one that is loaded; choose that "
+            "model, or read the document again with this one."
+        )
+    memory = tuple(_decode(layer, snapshot) for layer in _checked_layers(session, snapshot))
+    tail = tuple(np.frombuffer(snapshot.tail, TOKEN_IDS).tolist())
+    return MemoryState(memory, tail, snapshot.tokens_read, snapshot.chunks_read)
+
+
+def verify(session: Session, snapshot: Snapshot) -> None:
+    """Derive all checksums of a snapshot again; raises DamagedSnapshot at the first difference."""
+    for _ in _checked_layers(session, snapshot):
+        pass
+
+
+def place(state: MemoryState, device: torch.device, dtype: torch.dtype) -> MemoryState:
+    """The same state where a model computes, in the dtype it computes in."""
+    memory = tuple(
+        LayerState(layer.global_state.to(device, dtype), layer.temporary.to(device, dtype))
+        for layer in state.memory
+    )
+    return MemoryState(memory, state.tail, state.tokens_read, state.chunks_read)
+
+
+def _checked_layers(session: Session, snapshot: Snapshot) -> Iterator[SnapshotLayer]:
+    """The layer rows in order, each compared with its checksum, and all with the snapshot's."""
+    checksums = []
+    rows = select(SnapshotLayer).where(SnapshotLayer.snapshot_id == snapshot.id)
+    for layer in session.scalars(
+        rows.order_by(SnapshotLayer.layer), execution_options={"yield_per": 1}
+    ):
+        if hashlib.sha256(layer.data).hexdigest() != layer.checksum:
+            raise _damaged(snapshot, f"layer {layer.layer} differs from its checksum")
+        checksums.append(layer.checksum)
+        yield layer
+    if _checksum(snapshot, checksums) != snapshot.checksum:
+        raise _damaged(snapshot, "counts, tail or layers are not those that were stored")
+
+
+def _damaged(snapshot: Snapshot, what: str) -> DamagedSnapshot:
+    return DamagedSnapshot(
+        f'The stored memory of "{snapshot.document.title}" is damaged ({what}); '
+        "forget the document and read it again."
+    )
+
+
+def _checksum(snapshot: Snapshot, layers: list[str]) -> str:
+    fields = [
+        snapshot.fingerprint,
+        snapshot.tokens_read,
+        snapshot.chunks_read,
+        snapshot.tail.hex(),
+        snapshot.finished,
+        layers,
+    ]
+    return hashlib.sha256(json.dumps(fields).encode()).hexdigest()
+
+
+def _encode(layer: LayerState) -> bytes:
+    return save({"S": _plain(layer.global_state), "T": _plain(layer.temporary)})
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    """A copy on the CPU that shares its storage with nothing."""
+    return tensor.detach().to("cpu", copy=True).contiguous()
+
+
+def _decode(layer: SnapshotLayer, snapshot: Snapshot) -> LayerState:
+    try:
+        tensors = load(layer.data)
+        return LayerState(tensors["S"], tensors["T"])
+    except (SafetensorError, KeyError) as error:
+        raise _damaged(snapshot, f"layer {layer.layer} is no pair of tensors") from error

@@ -1,0 +1,171 @@
+"""The tables: documents, their snapshots (one row a layer), conversations and messages.
+
+Only shapes and constraints; who writes what and when is told in `app.snapshots` and `app.library`.
+A migration in `app/migrations` makes these tables, and a test holds the two equal.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from uuid import uuid4
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+def now() -> datetime:
+    """This moment, in UTC."""
+    return datetime.now(UTC)
+
+
+def new_id() -> str:
+    """32 hexadecimal digits that no other row has."""
+    return uuid4().hex
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment, stored and returned in UTC, also where the database keeps no time zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+class Status(StrEnum):
+    """How the last reading of a document stands."""
+
+    READING = "reading"  # not at its end: under way, or interrupted
+    READY = "ready"
+    FAILED = "failed"  # `Document.error` says why; reading can go on from the checkpoint
+
+
+class Base(DeclarativeBase):
+    """The root of all tables."""
+
+    metadata = MetaData(naming_convention=NAMING)
+
+
+class Document(Base):
+    """A file that was read, or begun. It appears together with its first snapshot."""
+
+    __tablename__ = "document"
+    __table_args__ = (UniqueConstraint("owner", "content_hash"),)
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)
+    owner: Mapped[str] = mapped_column(String(200), default="")  # empty: the only user
+    content_hash: Mapped[str] = mapped_column(String(64))  # sha256 of the file's bytes
+    title: Mapped[str] = mapped_column(Text)
+    file_name: Mapped[str] = mapped_column(Text)
+    pages: Mapped[int]
+    characters: Mapped[int]
+    tokens: Mapped[int]
+    skipped_pages: Mapped[list[dict[str, int | str]]] = mapped_column(JSON, default=list)
+    status: Mapped[str] = mapped_column(String(20))
+    error: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, onupdate=now)
+
+    snapshots: Mapped[list[Snapshot]] = relationship(
+        back_populates="document", passive_deletes="all", order_by="Snapshot.created_at"
+    )
+
+    @property
+    def finished(self) -> Snapshot | None:
+        """The memory to answer from, if the document was ever read to its end."""
+        return next((s for s in self.snapshots if s.finished), None)
+
+    @property
+    def checkpoint(self) -> Snapshot | None:
+        """The memory from which reading goes on, if it is under way or was interrupted."""
+        return next((s for s in self.snapshots if not s.finished), None)
+
+
+class Snapshot(Base):
+    """The memory after some of a document: a checkpoint, or the finished one; one each at most."""
+
+    __tablename__ = "snapshot"
+    __table_args__ = (UniqueConstraint("document_id", "finished"),)
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)
+    document_id: Mapped[str] = mapped_column(ForeignKey("document.id", ondelete="CASCADE"))
+    fingerprint: Mapped[str] = mapped_column(String(100))
+    model_name: Mapped[str] = mapped_column(Text)  # shown to people; the fingerprint decides
+    tokens_read: Mapped[int]
+    chunks_read: Mapped[int]
+    tail: Mapped[bytes] = mapped_column(LargeBinary)  # token ids, int32, little endian
+    nbytes: Mapped[int] = mapped_column(BigInteger)  # of the memory's tensors
+    checksum: Mapped[str] = mapped_column(String(64))  # over the fields above and the layers'
+    finished: Mapped[bool]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+    document: Mapped[Document] = relationship(back_populates="snapshots")
+
+
+class SnapshotLayer(Base):
+    """One layer of a snapshot: S and T as safetensors bytes, small enough for one SQLite value."""
+
+    __tablename__ = "snapshot_layer"
+
+    snapshot_id: Mapped[str] = mapped_column(
+        ForeignKey("snapshot.id", ondelete="CASCADE"), primary_key=True
+    )
+    layer: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+    checksum: Mapped[str] = mapped_column(String(64))  # sha256 of data
+
+
+class Conversation(Base):
+    """Questions and answers about one document."""
+
+    __tablename__ = "conversation"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)
+    document_id: Mapped[str] = mapped_column(
+        ForeignKey("document.id", ondelete="CASCADE"), index=True
+    )
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+    messages: Mapped[list[Message]] = relationship(
+        passive_deletes="all", order_by="Message.position"
+    )
+
+
+class Message(Base):
+    """One question or answer; the questions have even positions."""
+
+    __tablename__ = "message"
+    __table_args__ = (UniqueConstraint("conversation_id", "position"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    conversation_id: Mapped[str] = mapped_column(ForeignKey("conversation.id", ondelete="CASCADE"))
+    position: Mapped[int]
+    role: Mapped[str] = mapped_column(String(20))  # user, assistant
+    text: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

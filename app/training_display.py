@@ -1,0 +1,66 @@
+"""How a training run is shown: one live line on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.live import Live
+from rich.text import Text
+
+from app import console
+
+if TYPE_CHECKING:
+    from comet_core.training.loop import StepReport
+
+LINE_SECONDS = 60  # between lines where there is no terminal to draw on
+
+
+class TrainingDisplay:
+    """Loss, score, tokens a second and the time left of a run, on stderr."""
+
+    def __init__(self, max_minutes: float | None) -> None:
+        self._limit = None if max_minutes is None else max_minutes * 60
+        self._begun = time.monotonic()
+        self._shown = float("-inf")
+        self._loss: float | None = None
+        self._tokens = 0
+        self._live = Live(console=console.err, transient=True, auto_refresh=False)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        failure: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+
+    def update(self, report: StepReport) -> None:
+        """Show a step; the loss is smoothed over about twenty."""
+        before = report.loss if self._loss is None else self._loss
+        self._loss = 0.95 * before + 0.05 * report.loss
+        self._tokens += report.tokens
+        line = self._line(report)
+        if console.err.is_terminal:
+            self._live.update(Text(line), refresh=True)
+        elif time.monotonic() - self._shown > LINE_SECONDS:
+            console.note(line)
+            self._shown = time.monotonic()
+
+    def _line(self, report: StepReport) -> str:
+        seconds = time.monotonic() - self._begun
+        parts = [
+            f"step {report.step}",
+            report.stage,
+            f"loss {self._loss:.3f}",
+            f"{report.score:.0%} of facts right",
+            f"{self._tokens / max(seconds, 1e-9):,.0f} tokens/s",
+        ]
+        if self._limit is not None:
+            parts.append(f"{console.duration(max(0, self._limit - seconds))} left")
+        return "  ".join(parts)

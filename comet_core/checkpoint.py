@@ -1,0 +1,221 @@
+"""Models on disk: load one by name, save trained weights, import a published CoMeT checkpoint.
+
+A CoMeT checkpoint is one safetensors file, `comet.safetensors`: adapters of the backbone, memory
+networks and embeddings, with sizes and the backbone's name in its metadata. The one place in the
+core that touches files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from comet_core import default_model
+from comet_core.backbone import check_supported
+from comet_core.config import CometConfig
+from comet_core.device import Placement, choose_placement
+from comet_core.errors import DamagedModel, ModelNotFound
+from comet_core.lora import add_lora
+from comet_core.model import CometModel
+from comet_core.prompt import PromptFormat
+
+WEIGHTS_FILE = "comet.safetensors"
+SHIPPED_WEIGHTS = Path(__file__).parent / "weights" / "smollm2-135m-instruct.safetensors"
+HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a loaded model is, in plain values.
+
+    fingerprint: "comet1-" and 64 hex digits; a snapshot belongs to exactly one. parameters: of
+    backbone and memory. reason: why this device and dtype.
+    """
+
+    name: str
+    fingerprint: str
+    config: CometConfig
+    trained: bool
+    parameters: int
+    device: str
+    dtype: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model ready to read and answer, with its tokens' format and what it is."""
+
+    spec: ModelSpec
+    model: CometModel
+    prompt: PromptFormat
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A CoMeT checkpoint in memory: tensors by parameter name, sizes, rank of the adapters
+    (0: none) and the backbone's name."""
+
+    tensors: dict[str, torch.Tensor]
+    config: CometConfig
+    lora_rank: int
+    backbone: str
+
+
+def load_model(
+    name: str | None = None,
+    *,
+    cache: Path,
+    device: str | None = None,
+    dtype: str | None = None,
+) -> LoadedModel:
+    """Load a model by name, ready to answer.
+
+    name: None for the default model with the weights that ship; a directory with a CoMeT
+    checkpoint; or a directory or hub id of a bare language model, whose memory is then untrained.
+    Files that are there are never looked for on the network. Raises ModelNotFound, DamagedModel,
+    UnsupportedBackbone or UnknownDevice.
+    """
+    placement = choose_placement(device, dtype)
+    title, weights_path = _locate(name)
+    weights = load_weights(weights_path) if weights_path else None
+    directory = backbone_directory(weights.backbone if weights else title, cache, weights_path)
+    config = weights.config if weights else CometConfig()
+    model = build_model(directory, weights, config, placement)
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    spec = ModelSpec(
+        name=title,
+        fingerprint=_fingerprint(directory, weights_path, config),
+        config=config,
+        trained=weights is not None,
+        parameters=sum(p.numel() for p in model.parameters()),
+        device=str(placement.device),
+        dtype=str(placement.dtype).removeprefix("torch."),
+        reason=placement.reason,
+    )
+    return LoadedModel(spec, model, PromptFormat(tokenizer))
+
+
+def build_model(
+    directory: Path, weights: Weights | None, config: CometConfig, placement: Placement
+) -> CometModel:
+    """A model for inference: adapters merged in float32, then cast. Untrained where `weights` is
+    None.
+    """
+    backbone = load_backbone(directory, torch.float32)
+    adapted = add_lora(backbone, weights.lora_rank) if weights and weights.lora_rank else None
+    torch.manual_seed(0)  # an untrained memory is the same one every time
+    model = CometModel(backbone, config)
+    if weights:
+        assign(model, weights.tensors)
+    if adapted is not None:
+        adapted.merge_and_unload()
+    return model.to(device=placement.device, dtype=placement.dtype).eval().requires_grad_(False)
+
+
+def load_backbone(directory: Path, dtype: torch.dtype) -> PreTrainedModel:
+    """The bare language model of a directory; raises UnsupportedBackbone or DamagedModel."""
+    try:
+        check_supported(AutoConfig.from_pretrained(directory).model_type)
+        return AutoModelForCausalLM.from_pretrained(directory, dtype=dtype)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise DamagedModel(
+            f"The language model in {directory} cannot be loaded: {error}"
+        ) from error
+
+
+def save_weights(path: Path, weights: Weights, dtype: torch.dtype = torch.bfloat16) -> None:
+    """Write a CoMeT checkpoint, its tensors cast to `dtype`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(
+        {name: t.detach().to("cpu", dtype).contiguous() for name, t in weights.tensors.items()},
+        path,
+        metadata={
+            "format": "comet1",
+            "config": json.dumps(weights.config.to_dict()),
+            "lora_rank": str(weights.lora_rank),
+            "backbone": weights.backbone,
+        },
+    )
+
+
+def load_weights(path: Path) -> Weights:
+    """Read a CoMeT checkpoint; raises DamagedModel."""
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            return Weights(
+                tensors={key: file.get_tensor(key) for key in file.keys()},  # noqa: SIM118
+                config=CometConfig.from_dict(json.loads(metadata["config"])),
+                lora_rank=int(metadata["lora_rank"]),
+                backbone=metadata["backbone"],
+            )
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise DamagedModel(f"{path} is not a whole CoMeT checkpoint: {error}") from error
+
+
+def backbone_directory(name: str, cache: Path, weights_path: Path | None = None) -> Path:
+    """The local directory of a backbone: the default one, one beside its CoMeT weights ("."), any
+    directory, or a hub id, which is downloaded only if it is not there. Raises ModelNotFound."""
+    if name == default_model.NAME:
+        return default_model.default_backbone(cache)
+    if name == "." and weights_path is not None:
+        return weights_path.parent
+    if Path(name).is_dir():
+        return Path(name)
+    return _from_hub(name)
+
+
+def _locate(name: str | None) -> tuple[str, Path | None]:
+    """The name to show and the CoMeT weights, if there are any."""
+    if name is None or name == default_model.NAME:
+        return default_model.NAME, SHIPPED_WEIGHTS
+    weights = Path(name) / WEIGHTS_FILE
+    return name, weights if weights.exists() else None
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        try:
+            return Path(snapshot_download(name, allow_patterns=HUB_FILES, local_files_only=True))
+        except LocalEntryNotFoundError:
+            return Path(snapshot_download(name, allow_patterns=HUB_FILES))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise ModelNotFound(
+            f"No model '{name}': it is no directory here and could not be had from the hub; "
+            "give a directory, or a hub id while you are online."
+        ) from error
+
+
+def assign(model: CometModel, tensors: dict[str, torch.Tensor]) -> None:
+    """Copy weights into a model by name; raises DamagedModel where one does not fit."""
+    own = model.state_dict()
+    for name, tensor in tensors.items():
+        if name not in own or own[name].shape != tensor.shape:
+            raise DamagedModel(
+                f"The CoMeT weights do not fit their backbone at '{name}'; "
+                "use the backbone they were trained with."
+            )
+        own[name].copy_(tensor)
+
+
+def _fingerprint(directory: Path, weights_path: Path | None, config: CometConfig) -> str:
+    """A hash over backbone weights, tokenizer, CoMeT weights and sizes with the prompt format."""
+    total = hashlib.sha256(b"comet1\n")
+    files = [*sorted(directory.glob("*.safetensors")), directory / "config.json"]
+    files += sorted(directory.glob("tokenizer*")) + ([weights_path] if weights_path else [])
+    for path in files:
+        with path.open("rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
+    total.update(json.dumps(config.to_dict(), sort_keys=True).encode())
+    return f"comet1-{total.hexdigest()}"

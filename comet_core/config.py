@@ -1,0 +1,53 @@
+"""The sizes of a collaborative memory, and what they must satisfy.
+
+Knows nothing of weights or files; a `CometConfig` is written into every checkpoint and is part of
+the fingerprint a snapshot carries.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+PROMPT_VERSION = 1
+"""Raised whenever `comet_core.prompt` changes the tokens it makes: old snapshots then do not
+match.
+"""
+
+
+@dataclass(frozen=True)
+class CometConfig:
+    """Sizes of the memory (paper section 3; symbols in brackets).
+
+    Raises ValueError, naming the value received, for sizes that make no memory.
+    """
+
+    chunk_size: int = field(default=256, metadata={"help": "[c] text tokens a chunk"})
+    stride: int = field(default=4, metadata={"help": "[s] text tokens a compression token"})
+    global_rows: int = field(default=16, metadata={"help": "[m_G] rows of global memory a layer"})
+    temporary_rows: int = field(default=64, metadata={"help": "[m_T] rows the FIFO holds at most"})
+    adapter_rank: int = field(
+        default=8, metadata={"help": "rank of the residual low-rank adapters"}
+    )
+    prompt_version: int = PROMPT_VERSION
+
+    def __post_init__(self) -> None:
+        for name in ("chunk_size", "stride", "global_rows", "adapter_rank"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.temporary_rows < 0:
+            raise ValueError(f"temporary_rows must not be negative, got {self.temporary_rows}")
+        if self.stride > self.chunk_size:
+            raise ValueError(
+                f"stride must not exceed chunk_size={self.chunk_size}, got {self.stride}"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain values, for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> CometConfig:
+        """The inverse of `to_dict`; unknown fields raise TypeError."""
+        return cls(**values)

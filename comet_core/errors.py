@@ -1,0 +1,22 @@
+"""The root of every failure a user can be told about.
+
+Each failure is a class of its own, raised where it is noticed, with one sentence for the user that
+says what to do. Whatever the way in (command line, chat model, web), the caller catches
+`CometError` and shows its text; anything else is a defect and may show a traceback.
+"""
+
+
+class CometError(Exception):
+    """A failure that is explained to the user in one sentence."""
+
+
+class UnsupportedBackbone(CometError):
+    """The language model's architecture is not one whose layers CoMeT knows how to drive."""
+
+
+class ModelNotFound(CometError):
+    """No model at the place that was named."""
+
+
+class DamagedModel(CometError):
+    """A model file is incomplete or its checksum does not match."""

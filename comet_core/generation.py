@@ -1,0 +1,196 @@
+"""Answering: resume from a state, read the question, write the answer token by token.
+
+The state of the document is never changed: a conversation is a fork of it. The tail and the
+question are the answering chunk; what outgrows a chunk is read into the fork's own memory, as text
+is. Knows nothing of where states or conversations are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from comet_core.memory import Memory, MemoryState
+from comet_core.model import CometModel
+from comet_core.prompt import PromptFormat
+from comet_core.reader import read_chunk
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen; temperature 0 takes the most likely one.
+
+    Raises ValueError, naming the value received, for what cannot be.
+    """
+
+    max_tokens: int = field(default=128, metadata={"help": "longest answer, in tokens"})
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 1:
+            raise ValueError(f"max_tokens must be at least 1, got {self.max_tokens}")
+        if self.temperature < 0:
+            raise ValueError(f"temperature must not be negative, got {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p must be above 0 and at most 1, got {self.top_p}")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A question and the answer that was given."""
+
+    question: str
+    answer: str
+
+
+def answer(
+    model: CometModel,
+    prompt: PromptFormat,
+    state: MemoryState,
+    question: str,
+    history: Sequence[Turn] = (),
+    sampling: Sampling = Sampling(),
+) -> Iterator[str]:
+    """Stream the answer to `question` as pieces of text; they join to the whole answer.
+
+    history: earlier turns of the conversation, read in the format of training.
+    """
+    asked = [token for turn in history for token in _turn(prompt, turn)]
+    tokens = generate(model, state, [*asked, *prompt.question(question)], prompt.end, sampling)
+    yield from _until(sampling.stop, _pieces(prompt, tokens))
+
+
+def _turn(prompt: PromptFormat, turn: Turn) -> list[int]:
+    return [*prompt.question(turn.question), *prompt.answer(turn.answer)]
+
+
+@torch.inference_mode()
+def generate(
+    model: CometModel, state: MemoryState, asked: Sequence[int], end: int, sampling: Sampling
+) -> Iterator[int]:
+    """Token ids of the answer to `asked`, the end token left out."""
+    fork = Fork(model, state)
+    logits = fork.read(asked)
+    choose = _Chooser(sampling, model.device)
+    for _ in range(sampling.max_tokens):
+        token = choose(logits)
+        if token == end:
+            return
+        yield token
+        logits = fork.read([token])
+
+
+class Fork:
+    """A state that is being read on from without changing it: one conversation's own memory.
+
+    Text that follows goes through an answering chunk with a key/value cache; when the chunk is full
+    it is read into the fork's memory, and the next one starts.
+    """
+
+    def __init__(self, model: CometModel, state: MemoryState) -> None:
+        self.model = model
+        self.memory: Memory = state.memory
+        self._begin(list(state.tail))
+
+    def _begin(self, waiting: list[int]) -> None:
+        self.chunk: list[int] = waiting
+        self.cache: DynamicCache | None = None
+
+    def read(self, tokens: Sequence[int]) -> Tensor:
+        """Read at least one token on; returns the logits (vocabulary,) of what comes after the
+        last.
+
+        Several tokens that do not fit behind what the chunk holds start a chunk of their own, so
+        that a question is not cut in two unless it is longer than a chunk.
+        """
+        size = self.model.config.chunk_size
+        if self.chunk and len(self.chunk) + len(tokens) > size:
+            self._fold()
+        while len(tokens) > size:
+            self.chunk, tokens = list(tokens[:size]), tokens[size:]
+            self._fold()
+        if self.cache is None:
+            return self._open([*self.chunk, *tokens])
+        for token in tokens:
+            logits = self.model.answer_step(self.cache, token, len(self.chunk))
+            self.chunk.append(token)
+        return logits
+
+    def _open(self, tokens: list[int]) -> Tensor:
+        """Start an answering chunk with all it holds so far."""
+        prefix = self.model.prefix(self.memory)
+        self.chunk, self.cache = tokens, prefix
+        ids = torch.tensor([tokens], device=self.model.device)
+        hidden = self.model.answer_hidden(prefix, ids)
+        return self.model.backbone.logits(hidden[0, -1])
+
+    def _fold(self) -> None:
+        """Read what the chunk holds into the fork's memory."""
+        self.memory = read_chunk(self.model, self.memory, [self.chunk])
+        self._begin([])
+
+
+class _Chooser:
+    """The next token from logits, greedily or by seeded nucleus sampling."""
+
+    def __init__(self, sampling: Sampling, device: torch.device) -> None:
+        self.sampling = sampling
+        self.random = torch.Generator(device)
+        if sampling.seed is not None:
+            self.random.manual_seed(sampling.seed)
+        else:
+            self.random.seed()
+
+    def __call__(self, logits: Tensor) -> int:
+        if self.sampling.temperature == 0:
+            return int(logits.argmax())
+        chances, tokens = (
+            (logits.float() / self.sampling.temperature).softmax(-1).sort(descending=True)
+        )
+        beyond = chances.cumsum(0) - chances >= self.sampling.top_p
+        chances = chances.masked_fill(beyond, 0.0)
+        return int(tokens[torch.multinomial(chances, 1, generator=self.random)])
+
+
+def _pieces(prompt: PromptFormat, tokens: Iterator[int]) -> Iterator[str]:
+    """Text as it grows; a character whose bytes are not all there yet waits for the rest."""
+    ids: list[int] = []
+    shown = ""
+    for token in tokens:
+        ids.append(token)
+        text = prompt.decode(ids)
+        if text.endswith("\N{REPLACEMENT CHARACTER}") or not text.startswith(shown):
+            continue
+        if len(text) > len(shown):
+            yield text[len(shown) :]
+            shown = text
+    rest = prompt.decode(ids)
+    if len(rest) > len(shown) and rest.startswith(shown):
+        yield rest[len(shown) :]
+
+
+def _until(stops: Sequence[str], pieces: Iterator[str]) -> Iterator[str]:
+    """The pieces up to the first stop text, which is not shown, even where it comes in parts."""
+    if not stops:
+        yield from pieces
+        return
+    held = ""
+    longest = max(map(len, stops))
+    for piece in pieces:
+        held += piece
+        found = [held.index(stop) for stop in stops if stop in held]
+        if found:
+            yield held[: min(found)]
+            return
+        safe = len(held) - longest + 1
+        if safe > 0:
+            yield held[:safe]
+            held = held[safe:]
+    yield held

@@ -1,0 +1,53 @@
+"""Where rows go in a chunk: the one place that knows the order.
+
+    [ G | T | text, a compression row C after each group of s text rows | R ]
+
+Memory rows (G, T) act only as keys and values and are not computed, so a layout numbers the *live*
+rows behind them, from 0. Nothing here knows of embeddings or models.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ChunkLayout:
+    """Live row numbers (int64, ascending) of each kind in a chunk of `rows` live rows."""
+
+    text: Tensor
+    compression: Tensor
+    readout: Tensor
+
+    @property
+    def rows(self) -> int:
+        return len(self.text) + len(self.compression) + len(self.readout)
+
+
+def reading_layout(length: int, stride: int, global_rows: int) -> ChunkLayout:
+    """The layout of a chunk that is read: `length` text rows, a C row after every group, R last.
+
+    A shorter last group still gets its C row.
+    """
+    return _layout(length, stride, groups=-(-length // stride), readouts=global_rows)
+
+
+def answering_layout(length: int, stride: int) -> ChunkLayout:
+    """The layout of the chunk that is answered from: no R rows, a C row only between text rows.
+
+    A full last group has no C row yet: it enters when more text follows.
+    """
+    return _layout(length, stride, groups=max(0, length - 1) // stride, readouts=0)
+
+
+def _layout(length: int, stride: int, groups: int, readouts: int) -> ChunkLayout:
+    token = torch.arange(length)
+    group = torch.arange(groups)
+    return ChunkLayout(
+        text=token + torch.div(token, stride, rounding_mode="floor"),
+        compression=torch.clamp((group + 1) * stride, max=length) + group,
+        readout=length + groups + torch.arange(readouts),
+    )

@@ -1,0 +1,159 @@
+"""CoMeT: a language model that reads chunk after chunk through its own memory.
+
+`CometModel` joins an untouched backbone with the memory networks and knows one step: a chunk of
+text and a memory in, hidden states and the next memory out. It knows nothing of documents,
+tokenizers, files or answers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache, PreTrainedModel
+
+from comet_core.backbone import Backbone
+from comet_core.config import CometConfig
+from comet_core.layout import ChunkLayout, answering_layout, reading_layout
+from comet_core.memory import LayerMemory, LayerState, Memory
+
+
+@dataclass(frozen=True)
+class ChunkResult:
+    """What a chunk that was read leaves: the next memory, and for the curious and the trainer
+    the last layer's output at the text rows (B, n, d) and the gates (L, B, m_G)."""
+
+    memory: Memory
+    text_hidden: Tensor
+    gates: Tensor
+
+
+class CometModel(nn.Module):
+    """A backbone with a collaborative memory at every layer.
+
+    Raises ValueError if a chunk with its memory has more rows than the backbone can attend over.
+    """
+
+    def __init__(self, backbone: PreTrainedModel, config: CometConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.language_model = backbone
+        self.backbone = Backbone(backbone)
+        size, std = self.backbone.hidden_size, backbone.config.initializer_range
+        self.memories: Any = nn.ModuleList(
+            LayerMemory(size, config.adapter_rank) for _ in self.backbone.layers
+        )
+        self.compression_embedding = nn.Parameter(torch.randn(size) * std)
+        self.readout_embedding = nn.Parameter(torch.randn(config.global_rows, size) * std)
+        self._check_rows()
+
+    @classmethod
+    def from_published(cls, directory: str | Path) -> CometModel:
+        """A checkpoint of the published CoMeT code (see `comet_core.published.load_published`)."""
+        from comet_core.published import load_published
+
+        return load_published(Path(directory))
+
+    def _check_rows(self) -> None:
+        c = self.config
+        groups = -(-c.chunk_size // c.stride)
+        rows = c.global_rows * 2 + c.temporary_rows + c.chunk_size + groups
+        if rows > self.backbone.max_rows:
+            raise ValueError(
+                f"A chunk of {rows} rows (memory {c.global_rows} + {c.temporary_rows}, text "
+                f"{c.chunk_size} + {groups}, readout {c.global_rows}) exceeds the backbone's "
+                f"{self.backbone.max_rows}; choose smaller sizes."
+            )
+
+    @property
+    def device(self) -> torch.device:
+        return self.compression_embedding.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of hidden states and of the memory."""
+        return self.language_model.model.embed_tokens.weight.dtype
+
+    def empty_memory(self, batch: int = 1) -> Memory:
+        """The memory before the first chunk: no rows at all."""
+        none = torch.empty(
+            batch, 0, self.backbone.hidden_size, device=self.device, dtype=self.dtype
+        )
+        return tuple(LayerState(none, none) for _ in self.backbone.layers)
+
+    def read_chunk(
+        self, memory: Memory, token_ids: Tensor, temporary_rows: int | None = None
+    ) -> ChunkResult:
+        """Read one chunk: (B, n <= c) int64 token ids through a memory of batch size B.
+
+        temporary_rows: the limit of the FIFO for this chunk, where it is not the model's own m_T
+        (training varies it, an ablation sets it to 0).
+        """
+        limit = self.config.temporary_rows if temporary_rows is None else temporary_rows
+        layout = reading_layout(token_ids.shape[1], self.config.stride, self.config.global_rows)
+        outputs = self._run(self._embed(token_ids, layout), self.prefix(memory))
+        device = self.device
+        compression, readout = layout.compression.to(device), layout.readout.to(device)
+        steps = [
+            networks.update(state, output[:, compression], output[:, readout], limit)
+            for networks, state, output in zip(self.memories, memory, outputs, strict=True)
+        ]
+        return ChunkResult(
+            memory=tuple(state for state, _ in steps),
+            text_hidden=outputs[-1][:, layout.text.to(device)],
+            gates=torch.stack([gate.squeeze(-1) for _, gate in steps]),
+        )
+
+    def prefix(self, memory: Memory) -> DynamicCache:
+        """Keys and values of a memory's rows at every layer, computed once a chunk."""
+        return self.backbone.prefix(
+            [networks.rows(state) for networks, state in zip(self.memories, memory, strict=True)]
+        )
+
+    def answer_hidden(self, prefix: DynamicCache, token_ids: Tensor) -> Tensor:
+        """Last layer outputs (B, n, d) at the text rows of an answering chunk.
+
+        token_ids: (B, n) int64, the chunk's text from its start; `prefix` grows by its live rows.
+        """
+        layout = answering_layout(token_ids.shape[1], self.config.stride)
+        return self._run(self._embed(token_ids, layout), prefix)[-1][:, layout.text.to(self.device)]
+
+    def answer_step(self, cache: DynamicCache, token_id: int, length: int) -> Tensor:
+        """One more text token of an answering chunk that holds `length`; logits (vocabulary,).
+
+        The C row of a full group enters here, in front of the token that follows it.
+        """
+        embedding = self.backbone.embed(torch.tensor([[token_id]], device=self.device))
+        if length and length % self.config.stride == 0:
+            compression = self.compression_embedding.to(self.dtype).expand(1, 1, -1)
+            embedding = torch.cat([compression, embedding], dim=1)
+        return self.backbone.logits(self._run(embedding, cache)[-1][0, -1])
+
+    def _embed(self, token_ids: Tensor, layout: ChunkLayout) -> Tensor:
+        """Embeddings of all live rows of a chunk; (B, n) -> (B, rows, d)."""
+        text = self.backbone.embed(token_ids)
+        rows = text.new_empty(text.shape[0], layout.rows, text.shape[2])
+        rows[:, layout.text] = text
+        rows[:, layout.compression] = self.compression_embedding.to(text.dtype)
+        if len(layout.readout):
+            rows[:, layout.readout] = self.readout_embedding.to(text.dtype)
+        return rows
+
+    def _run(self, hidden: Tensor, cache: DynamicCache) -> list[Tensor]:
+        """Live rows (B, r, d) through all layers behind the cached rows; the output of each
+        layer.
+        """
+        past, rows = cache.get_seq_length(), hidden.shape[1]
+        rotary = self.backbone.rotary(past, rows, hidden)
+        mask = hidden.new_full((rows, past + rows), torch.finfo(hidden.dtype).min)
+        mask = mask.triu(diagonal=past + 1)[None, None]
+        outputs = []
+        for layer in self.backbone.layers:
+            hidden = layer(
+                hidden, attention_mask=mask, past_key_values=cache, position_embeddings=rotary
+            )
+            outputs.append(hidden)
+        return outputs

@@ -1,0 +1,78 @@
+"""Reading: a stream of tokens into a memory, chunk by chunk. The loop every reading goes through.
+
+A pure function of state and tokens: read in one go or in pieces, the states are the same to the
+bit. Knows nothing of text, files or where a state is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+
+import torch
+
+from comet_core.memory import Memory, MemoryState, select, stack
+from comet_core.model import CometModel
+
+
+def empty_state(model: CometModel) -> MemoryState:
+    """The state before the first token."""
+    return MemoryState(model.empty_memory())
+
+
+def read(model: CometModel, state: MemoryState, tokens: Iterable[int]) -> Iterator[MemoryState]:
+    """Read on from `state`; yields the state after every full chunk, and once more at the end.
+
+    tokens: ids of the text after the first `state.tokens_read`. What fills no chunk is the last
+    state's tail.
+    """
+    stream = iter(tokens)
+    while True:
+        state = _fill_tail(state, stream, model.config.chunk_size)
+        if len(state.tail) < model.config.chunk_size:
+            yield state
+            return
+        state = _after_chunk(state, read_chunk(model, state.memory, [state.tail]))
+        yield state
+
+
+def read_batch(
+    model: CometModel, states: Sequence[MemoryState], tokens: Sequence[Sequence[int]]
+) -> list[MemoryState]:
+    """Read several documents to their end side by side; each ends as it would have alone.
+
+    States of unequal FIFO length (documents at different places in their first chunks) go through
+    the model in groups of equal length.
+    """
+    states, streams = list(states), [iter(t) for t in tokens]
+    active = list(range(len(states)))
+    while active:
+        groups: dict[int, list[int]] = {}
+        for i in active:
+            states[i] = _fill_tail(states[i], streams[i], model.config.chunk_size)
+            if len(states[i].tail) == model.config.chunk_size:
+                groups.setdefault(states[i].memory[0].rows, []).append(i)
+        for group in groups.values():
+            memory = stack([states[i].memory for i in group])
+            memory = read_chunk(model, memory, [states[i].tail for i in group])
+            for row, i in enumerate(group):
+                states[i] = _after_chunk(states[i], select(memory, slice(row, row + 1)))
+        active = [i for group in groups.values() for i in group]
+    return states
+
+
+def _fill_tail(state: MemoryState, stream: Iterator[int], chunk_size: int) -> MemoryState:
+    """Take tokens until the tail is a whole chunk or the stream is over."""
+    new = tuple(islice(stream, chunk_size - len(state.tail)))
+    return replace(state, tail=state.tail + new, tokens_read=state.tokens_read + len(new))
+
+
+def _after_chunk(state: MemoryState, memory: Memory) -> MemoryState:
+    return replace(state, memory=memory, tail=(), chunks_read=state.chunks_read + 1)
+
+
+@torch.inference_mode()
+def read_chunk(model: CometModel, memory: Memory, chunks: Sequence[Sequence[int]]) -> Memory:
+    """One step without gradients: equally long chunks, one a batch row of `memory`."""
+    return model.read_chunk(memory, torch.tensor(chunks, device=model.device)).memory

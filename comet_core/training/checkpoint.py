@@ -1,0 +1,48 @@
+"""The state of a training run on disk: weights, optimizer moments, counters. Safetensors, no
+pickle.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch.optim import Optimizer
+
+from comet_core.model import CometModel
+
+
+def trainable(model: CometModel) -> dict[str, torch.nn.Parameter]:
+    """The parameters that training changes, by name."""
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
+def save_run(path: Path, model: CometModel, optimizer: Optimizer, progress: dict[str, Any]) -> None:
+    """Write everything needed to go on; the old file stays until the new one is whole."""
+    tensors = {f"weight.{n}": p.detach().contiguous() for n, p in trainable(model).items()}
+    for number, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{number}.{key}": value for key, value in moments.items()}
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial, metadata={"progress": json.dumps(progress)})
+    partial.replace(path)
+
+
+def load_run(path: Path, model: CometModel, optimizer: Optimizer) -> dict[str, Any]:
+    """Restore weights and optimizer in place; returns the progress that was saved."""
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    with safe_open(path, "pt") as file:
+        progress = json.loads(file.metadata()["progress"])
+        weights = trainable(model)
+        for key in file.keys():  # noqa: SIM118 - not a dict
+            kind, rest = key.split(".", 1)
+            if kind == "weight":
+                weights[rest].data.copy_(file.get_tensor(key))
+            else:
+                number, name = rest.split(".", 1)
+                state.setdefault(int(number), {})[name] = file.get_tensor(key)
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    return progress

@@ -1,0 +1,93 @@
+"""A training recipe: a TOML file that says all that a run depends on besides the data.
+
+Stages follow one another by mastery: a stage ends when enough of its answers are right, not when
+some time is up. Knows nothing of the model.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from pydantic import TypeAdapter, ValidationError
+
+from comet_core.config import CometConfig
+from comet_core.errors import CometError
+from comet_core.training.facts import MAKERS
+from comet_core.training.samples import Reading
+
+
+class BadRecipe(CometError):
+    """A recipe file is missing or says something that cannot be."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the curriculum. Pairs are smallest and largest value, drawn uniformly."""
+
+    name: str
+    chunk_sizes: list[int]
+    chunks: tuple[int, int]
+    temporary_share: tuple[float, float] = (1.0, 1.0)
+    """Share of the text read that the FIFO can hold; below 1 the rest is left to global memory."""
+    kinds: list[str] = field(default_factory=lambda: list(MAKERS))
+    facts: tuple[int, int] = (1, 1)
+    questions: int = 1
+    qa_share: float = 0.0
+    """Share of steps whose questions are people's questions about real documents."""
+    step_tokens: int = 1024
+    """Text tokens read a step; as many documents as fit, at least one."""
+    promote_at: float = 0.9
+    """Share of the last `judged` fact answers that must be entirely right to go on."""
+    judged: int = 200
+    max_steps: int | None = None
+
+    def reading(self, rng: Random, stride: int) -> Reading:
+        """How one batch is read; half of the readings have chunks of random length."""
+        size = rng.choice(self.chunk_sizes)
+        count = rng.randint(*self.chunks)
+        uneven = rng.random() < 0.5
+        chunks = [rng.randint(size // 2, size) if uneven else size for _ in range(count)]
+        share = rng.uniform(*self.temporary_share)
+        return Reading(
+            chunks=chunks,
+            tail=rng.choice([0, 0, rng.randrange(size // 2)]),
+            temporary_rows=max(1, round(share * sum(chunks) / stride)),
+        )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole recipe; `data` and `texts` are file names below the data directory."""
+
+    sizes: CometConfig
+    stages: list[Stage]
+    questions: list[str]
+    """JSONL files whose questions are asked; their documents are also the text facts stand in."""
+    lora_rank: int = 16
+    learning_rate: float = 7e-4
+    memory_learning_rate: float = 2e-3
+    """For the memory networks and the embeddings of compression and readout rows."""
+    warmup_steps: int = 40
+    clip_norm: float = 1.0
+    checkpoint_chunks: bool = False
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            raise ValueError("a recipe needs at least one stage")
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read and check a recipe; raises BadRecipe naming the first thing that is wrong."""
+    try:
+        with path.open("rb") as file:
+            return TypeAdapter(Recipe).validate_python(tomllib.load(file))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise BadRecipe(f"The recipe {path} cannot be read: {error}.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise BadRecipe(f"The recipe {path} is wrong at {where}: {first['msg']}.") from error

@@ -1,0 +1,160 @@
+"""Training samples: a text to read in chunks and the questions asked of it afterwards.
+
+A *reading* is what one batch has in common, so that its documents go through the model together:
+the length of every chunk, the tail left unread, and the limit of the FIFO. Knows nothing of the
+model.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from random import Random
+
+from comet_core.prompt import PromptFormat
+from comet_core.training.data import TokenizedDocument
+from comet_core.training.facts import make_facts
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question and its answer as token ids, and how far back the fact lies.
+
+    age: whole chunks between the one that holds the fact and the question; -1 where unknown or in
+    the tail.
+    """
+
+    question: list[int]
+    answer: list[int]
+    age: int = -1
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Token ids of a text and what is asked of it."""
+
+    tokens: list[int]
+    asked: list[Asked]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Token counts of the chunks read, of the tail, and the rows the FIFO may hold."""
+
+    chunks: list[int]
+    tail: int
+    temporary_rows: int
+
+    @property
+    def length(self) -> int:
+        return sum(self.chunks) + self.tail
+
+    def age(self, position: int) -> int:
+        """Chunks read after the one that holds token `position`; -1 in the tail."""
+        ends = list(accumulate(self.chunks))
+        return len(ends) - 1 - bisect_right(ends, position)
+
+
+class FactSampler:
+    """Facts planted between the sentences of real text."""
+
+    def __init__(self, prompt: PromptFormat, texts: Sequence[TokenizedDocument]) -> None:
+        self.prompt = prompt
+        self.texts = [text.tokens for text in texts]
+        full_stop = prompt.text("Yes.")[-1]
+        self._ends = {full_stop}
+
+    def sample(
+        self, rng: Random, reading: Reading, kinds: list[str], facts: int, questions: int
+    ) -> Sample:
+        """One text of exactly `reading.length` tokens with `facts` facts; at most `questions`
+        asked.
+        """
+        made = make_facts(rng, kinds, facts)
+        planted = [self.prompt.text(" " + fact.statement) for fact in made]
+        room = reading.length - sum(map(len, planted))
+        if room < 0:
+            return self.sample(rng, reading, kinds, max(1, facts - 1), questions)
+        filler = self.filler(rng, room)
+        spots = sorted(self._spot(rng, filler) for _ in planted)
+        tokens: list[int] = []
+        positions: list[int] = []
+        begin = 0
+        for spot, fact in zip(spots, planted, strict=True):
+            tokens += filler[begin:spot]
+            positions.append(len(tokens) + len(fact) - 1)
+            tokens += fact
+            begin = spot
+        tokens += filler[begin:]
+        chosen = rng.sample(range(len(made)), min(questions, len(made)))
+        return Sample(
+            tokens,
+            [
+                Asked(
+                    self.prompt.question(made[i].question),
+                    self.prompt.answer(made[i].answer),
+                    reading.age(positions[i]),
+                )
+                for i in chosen
+            ],
+        )
+
+    def filler(self, rng: Random, length: int) -> list[int]:
+        """`length` tokens of running text, from as many texts as it takes."""
+        tokens: list[int] = []
+        while len(tokens) < length:
+            text = rng.choice(self.texts)
+            start = rng.randrange(max(1, len(text) - (length - len(tokens))))
+            tokens += text[start : start + length - len(tokens)]
+        return tokens
+
+    def _spot(self, rng: Random, filler: list[int]) -> int:
+        """A place between two sentences near a uniformly chosen position."""
+        spot = rng.randrange(len(filler) + 1)
+        for near in range(spot, max(0, spot - 40), -1):
+            if filler[near - 1] in self._ends:
+                return near
+        return spot
+
+
+class QuestionSampler:
+    """Questions people asked of real documents."""
+
+    def __init__(self, prompt: PromptFormat, documents: Sequence[TokenizedDocument]) -> None:
+        self.prompt = prompt
+        self.documents = [d for d in documents if d.questions]
+
+    def sample(self, rng: Random, reading: Reading, questions: int) -> Sample | None:
+        """Consecutive sections cut to `reading.length` tokens, and questions they answer.
+
+        None where the document chosen is too short or has no question within the window.
+        """
+        document = rng.choice(self.documents)
+        starts = [0, *accumulate(map(len, document.sections))]
+        if starts[-1] < reading.length:
+            return None
+        first = rng.choice([i for i, s in enumerate(starts) if starts[-1] - s >= reading.length])
+        begin, stop = starts[first], starts[first] + reading.length
+        held = [
+            q
+            for q in document.questions
+            if q.answers
+            and q.sections
+            and starts[min(q.sections)] >= begin
+            and starts[max(q.sections) + 1] <= stop
+        ]
+        if not held:
+            return None
+        return Sample(
+            document.tokens[begin:stop],
+            [
+                Asked(
+                    self.prompt.question(q.question),
+                    self.prompt.answer(rng.choice(q.answers)),
+                    reading.age(starts[max(q.sections) + 1] - begin - 1),
+                )
+                for q in rng.sample(held, min(questions, len(held)))
+            ],
+        )

@@ -1,0 +1,164 @@
+"""What must hold for every model and every text, on tiny random models."""
+
+import itertools
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from comet_core_tiny import VOCABULARY, make_model
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from comet_core.generation import Sampling, generate
+from comet_core.memory import MemoryState
+from comet_core.reader import empty_state, read, read_batch
+
+MODEL = make_model()
+Text = st.lists(st.integers(0, VOCABULARY - 1), max_size=80)
+
+
+def last(states) -> MemoryState:
+    *_, state = states
+    return state
+
+
+def assert_same(one: MemoryState, other: MemoryState, tolerance: float = 0.0) -> None:
+    assert (one.tail, one.tokens_read, one.chunks_read) == (
+        other.tail,
+        other.tokens_read,
+        other.chunks_read,
+    )
+    for a, b in zip(one.memory, other.memory, strict=True):
+        for x, y in ((a.global_state, b.global_state), (a.temporary, b.temporary)):
+            torch.testing.assert_close(x, y, atol=tolerance, rtol=tolerance)
+
+
+@settings(deadline=None)
+@given(text=Text, cuts=st.lists(st.integers(0, 80), max_size=5))
+def test_one_go_equals_any_split(text: list[int], cuts: list[int]) -> None:
+    whole = last(read(MODEL, empty_state(MODEL), text))
+    state = empty_state(MODEL)
+    edges = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
+    for begin, stop in itertools.pairwise(edges):
+        state = last(read(MODEL, state, text[begin:stop]))
+    assert_same(state, whole)
+    assert whole.tokens_read == len(text)
+    assert whole.chunks_read == len(text) // MODEL.config.chunk_size
+    assert list(whole.tail) == text[len(text) - len(whole.tail) :]
+
+
+@settings(deadline=None, max_examples=50)
+@given(texts=st.lists(Text, min_size=2, max_size=5))
+def test_reading_does_not_depend_on_the_batch(texts: list[list[int]]) -> None:
+    together = read_batch(MODEL, [empty_state(MODEL) for _ in texts], texts)
+    for text, state in zip(texts, together, strict=True):
+        assert_same(state, last(read(MODEL, empty_state(MODEL), text)), tolerance=1e-5)
+
+
+@settings(deadline=None, max_examples=30)
+@given(text=Text, ahead=Text, asked=st.lists(st.integers(0, 96), min_size=1, max_size=40))
+def test_an_answer_leaves_the_state_untouched(text, ahead, asked) -> None:
+    state = last(read(MODEL, empty_state(MODEL), text))
+    before = [(layer.global_state.clone(), layer.temporary.clone()) for layer in state.memory]
+    sampling = Sampling(max_tokens=20, temperature=1.0, seed=7)
+    first = list(generate(MODEL, state, asked, end=0, sampling=sampling))
+    for layer, (s, t) in zip(state.memory, before, strict=True):
+        assert torch.equal(layer.global_state, s) and torch.equal(layer.temporary, t)
+    assert list(generate(MODEL, state, asked, end=0, sampling=sampling)) == first
+    assert_same(
+        last(read(MODEL, state, ahead)), last(read(MODEL, empty_state(MODEL), text + ahead))
+    )
+
+
+@settings(deadline=None, max_examples=30)
+@given(text=Text, asked=st.lists(st.integers(1, 96), min_size=1, max_size=40))
+def test_answer_tokens_are_those_of_reading_on_plainly(text, asked) -> None:
+    """A long answer folds its chunk into the fork: the same as reading that text, then going on."""
+    state = last(read(MODEL, empty_state(MODEL), text))
+    answer = list(generate(MODEL, state, asked, end=-1, sampling=Sampling(max_tokens=30)))
+    for cut in (1, 13, 29):  # the continuation of a continuation is the continuation
+        resumed = list(
+            generate(MODEL, state, asked + answer[:cut], end=-1, sampling=Sampling(max_tokens=1))
+        )
+        fits = len(state.tail) + len(asked) + cut <= MODEL.config.chunk_size
+        if fits:
+            assert resumed == [answer[cut]]
+
+
+RESUME = """
+import sys, torch
+sys.path[:0] = sys.argv[3:]
+from safetensors.torch import load_file, save_file
+from comet_core.memory import LayerState, MemoryState
+from comet_core.reader import read
+from comet_core_tiny import make_model
+model, stored = make_model(), load_file(sys.argv[1])
+memory = tuple(LayerState(stored[f"s{i}"], stored[f"t{i}"]) for i in range(3))
+tail = tuple(stored["tail"].tolist())
+state = MemoryState(memory, tail, 50, 4)
+*_, state = read(model, state, stored["rest"].tolist())
+out = {f"s{i}": l.global_state for i, l in enumerate(state.memory)}
+out |= {f"t{i}": l.temporary for i, l in enumerate(state.memory)}
+save_file(out, sys.argv[2])
+"""
+
+
+def test_resuming_in_a_new_process_gives_the_same_bits(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    text = torch.randint(VOCABULARY, (131,)).tolist()
+    state = last(read(MODEL, empty_state(MODEL), text[:50]))
+    stored = {f"s{i}": layer.global_state for i, layer in enumerate(state.memory)}
+    stored |= {f"t{i}": layer.temporary.contiguous() for i, layer in enumerate(state.memory)}
+    stored |= {"tail": torch.tensor(state.tail), "rest": torch.tensor(text[50:])}
+    save_file(stored, tmp_path / "in")
+    here = Path(__file__).parents[2]
+    subprocess.run(
+        [sys.executable, "-c", RESUME, tmp_path / "in", tmp_path / "out", here, here / "tests"],
+        check=True,
+    )
+    found = load_file(tmp_path / "out")
+    whole = last(read(MODEL, empty_state(MODEL), text))
+    for i, layer in enumerate(whole.memory):
+        assert torch.equal(found[f"s{i}"], layer.global_state)
+        assert torch.equal(found[f"t{i}"], layer.temporary)
+
+
+PEAK = """
+import random, resource, sys
+sys.path[:0] = sys.argv[2:]
+import torch
+torch.set_num_threads(1)
+from comet_core.reader import empty_state, read
+from comet_core_tiny import make_model
+model = make_model(chunk_size=400, stride=8, temporary_rows=20)
+tokens = (random.randrange(97) for _ in range(int(sys.argv[1])))
+for state in read(model, empty_state(model), tokens):
+    pass
+print(state.tokens_read, state.nbytes, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.fixture(scope="module")
+def peaks() -> dict[int, tuple[int, int]]:
+    """Bytes of state and peak resident KiB of a process that reads so many tokens."""
+    here = Path(__file__).parents[2]
+    found = {}
+    for count in (10_000, 1_000_000):
+        out = subprocess.run(
+            [sys.executable, "-c", PEAK, str(count), here, here / "tests"],
+            check=True, capture_output=True, text=True,
+        ).stdout  # fmt: skip
+        tokens, state, peak = map(int, out.split())
+        assert tokens == count
+        found[count] = (state, peak)
+    return found
+
+
+def test_memory_is_flat_from_ten_thousand_to_a_million_tokens(peaks) -> None:
+    (small_state, small_peak), (large_state, large_peak) = peaks[10_000], peaks[1_000_000]
+    assert small_state == large_state
+    # A hundred times the text, and the allocator's noise: at most 16 MiB more.
+    assert large_peak - small_peak < 16 * 1024

@@ -1,0 +1,45 @@
+"""The order of rows in a chunk."""
+
+from comet_core_tiny import make_model
+from hypothesis import given
+from hypothesis import strategies as st
+
+from comet_core.layout import answering_layout, reading_layout
+
+
+def kinds(layout) -> str:
+    rows = ["?"] * layout.rows
+    for name, index in (("t", layout.text), ("C", layout.compression), ("R", layout.readout)):
+        for row in index.tolist():
+            rows[row] = name
+    return "".join(rows)
+
+
+def test_reading_layout_has_a_compression_row_after_each_group() -> None:
+    assert kinds(reading_layout(8, 4, 2)) == "ttttCttttCRR"
+    assert kinds(reading_layout(6, 4, 1)) == "ttttCttCR"  # a shorter last group gets its C row
+    assert kinds(reading_layout(3, 4, 3)) == "tttCRRR"
+
+
+def test_answering_layout_has_a_compression_row_only_between_text() -> None:
+    assert kinds(answering_layout(8, 4)) == "ttttCtttt"
+    assert kinds(answering_layout(9, 4)) == "ttttCttttCt"
+    assert kinds(answering_layout(3, 4)) == "ttt"
+    assert kinds(answering_layout(1, 1)) == "t"
+
+
+@given(length=st.integers(1, 200), stride=st.integers(1, 32), readouts=st.integers(1, 20))
+def test_every_row_has_one_kind(length: int, stride: int, readouts: int) -> None:
+    for layout in (reading_layout(length, stride, readouts), answering_layout(length, stride)):
+        rows = [*layout.text.tolist(), *layout.compression.tolist(), *layout.readout.tolist()]
+        assert sorted(rows) == list(range(layout.rows))
+        assert len(layout.text) == length
+
+
+def test_model_says_when_a_chunk_exceeds_the_backbone() -> None:
+    try:
+        make_model(chunk_size=500)
+    except ValueError as error:
+        assert "512" in str(error) and "500" in str(error)
+    else:
+        raise AssertionError("a chunk of over 512 rows was accepted")

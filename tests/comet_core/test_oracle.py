@@ -1,0 +1,137 @@
+"""The fast path against CoMeT written plainly: memory rows go through whole layers as placeholder
+rows whose outputs are thrown away, one row and one chunk at a time."""
+
+import torch
+from comet_core_tiny import ARCHITECTURES, VOCABULARY, make_model
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from comet_core.model import CometModel
+
+
+def rms_norm(x, weight, eps):
+    return x / (x.pow(2).mean() + eps).sqrt() * weight
+
+
+def adapter(x, network):
+    return x + network.up.weight @ (network.down.weight @ x)
+
+
+class Oracle:
+    """Carries, for every layer, lists of row vectors: S and T."""
+
+    def __init__(self, model: CometModel) -> None:
+        self.model, self.config = model, model.config
+        self.layers = model.language_model.model.layers
+        self.states = [None] * len(self.layers)
+        self.temporary = [[] for _ in self.layers]
+
+    def read(self, tokens: list[int]) -> None:
+        """One chunk that is read: a C row after each group, R rows at the end."""
+        kinds, rows = [], []
+        for i, token in enumerate(tokens):
+            kinds.append("text")
+            rows.append(self.model.language_model.model.embed_tokens.weight[token])
+            if (i + 1) % self.config.stride == 0 or i == len(tokens) - 1:
+                kinds.append("C")
+                rows.append(self.model.compression_embedding)
+        for embedding in self.model.readout_embedding:
+            kinds.append("R")
+            rows.append(embedding)
+        outputs = self.run(rows)
+        for number, output in enumerate(outputs):
+            readout = [o for o, kind in zip(output, kinds, strict=True) if kind == "R"]
+            compressed = [o for o, kind in zip(output, kinds, strict=True) if kind == "C"]
+            self.update(number, readout, compressed)
+
+    def update(self, number, readout, compressed) -> None:
+        memory = self.model.memories[number]
+        eps = torch.finfo(torch.float32).eps
+        fresh = [rms_norm(r, memory.global_memory.norm.weight, eps) for r in readout]
+        if self.states[number] is None:
+            self.states[number] = fresh
+        else:
+            weight = memory.global_memory.gate.weight[0]
+            new = []
+            for r, s in zip(fresh, self.states[number], strict=True):
+                g = torch.sigmoid(weight @ torch.cat([r, s]))
+                new.append(g * s + (1 - g) * r)
+            self.states[number] = new
+        for c in compressed:
+            normed = rms_norm(c, memory.temporary_memory.norm.weight, 1e-12)
+            self.temporary[number].append(adapter(normed, memory.temporary_memory.adapter))
+        limit = self.config.temporary_rows
+        self.temporary[number] = self.temporary[number][-limit:] if limit else []
+
+    def logits(self, tokens: list[int]) -> torch.Tensor:
+        """The chunk that is answered from; logits at its text rows, (n, vocabulary)."""
+        rows, text = [], []
+        for i, token in enumerate(tokens):
+            if i and i % self.config.stride == 0:
+                rows.append(self.model.compression_embedding)
+            text.append(len(rows))
+            rows.append(self.model.language_model.model.embed_tokens.weight[token])
+        hidden = torch.stack(self.run(rows)[-1])[text]
+        language_model = self.model.language_model
+        return language_model.lm_head(language_model.model.norm(hidden))
+
+    def run(self, live):
+        """Outputs of every layer at the live rows."""
+        hidden = torch.stack(live)
+        outputs = []
+        for number, layer in enumerate(self.layers):
+            network = self.model.memories[number].global_memory.adapter
+            memory = [adapter(s, network) for s in self.states[number] or []]
+            memory += self.temporary[number]
+            rows = torch.stack([*memory, *hidden])[None]
+            count = rows.shape[1]
+            positions = torch.arange(count)[None]
+            mask = torch.full((count, count), float("-inf")).triu(1)[None, None]
+            rotary = self.model.language_model.model.rotary_emb(rows, positions)
+            hidden = layer(rows, attention_mask=mask, position_embeddings=rotary)[0, len(memory) :]
+            outputs.append(list(hidden))
+        return outputs
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    architecture=st.sampled_from(ARCHITECTURES),
+    seed=st.integers(0, 1000),
+    chunk_size=st.integers(2, 14),
+    stride=st.integers(1, 6),
+    global_rows=st.integers(1, 4),
+    temporary_rows=st.integers(0, 9),
+    chunks=st.lists(st.integers(1, 14), max_size=4),
+    last=st.integers(1, 14),
+    answer=st.integers(0, 6),
+)
+def test_fast_path_equals_oracle(
+    architecture, seed, chunk_size, stride, global_rows, temporary_rows, chunks, last, answer
+):
+    model = make_model(
+        architecture,
+        seed,
+        chunk_size=chunk_size,
+        stride=min(stride, chunk_size),
+        global_rows=global_rows,
+        temporary_rows=temporary_rows,
+    )
+    text = torch.Generator().manual_seed(seed)
+    oracle, memory = Oracle(model), model.empty_memory()
+    for length in chunks:
+        ids = torch.randint(VOCABULARY, (1, min(length, chunk_size)), generator=text)
+        memory = model.read_chunk(memory, ids).memory
+        oracle.read(ids[0].tolist())
+        for state, s, t in zip(memory, oracle.states, oracle.temporary, strict=True):
+            torch.testing.assert_close(state.global_state[0], torch.stack(s), atol=1e-4, rtol=1e-4)
+            assert state.temporary.shape[1] == len(t)
+            for row, expected in zip(state.temporary[0], t, strict=True):
+                torch.testing.assert_close(row, expected, atol=1e-4, rtol=1e-4)
+    ids = torch.randint(VOCABULARY, (1, last + answer), generator=text)
+    expected = oracle.logits(ids[0].tolist())
+    cache = model.prefix(memory)
+    hidden = model.answer_hidden(cache, ids[:, :last])
+    found = [*model.backbone.logits(hidden[0])]
+    for i in range(last, last + answer):  # token by token, as an answer is written
+        found.append(model.answer_step(cache, int(ids[0, i]), i))
+    torch.testing.assert_close(torch.stack(found), expected, atol=1e-3, rtol=1e-3)

@@ -1,0 +1,122 @@
+"""Which files are meant, and what became of each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.batch import Found, NothingToRead, Outcome, Result, find_files, ingest_all
+from ingest.errors import MissingFile
+
+PATHS = st.lists(st.integers(0, 20), unique=True, max_size=20)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("b.txt", "a.PDF", "deep/er/c.epub", "deep/d.jpg", ".hidden.txt", ".git/e.txt"):
+        path = tmp_path / "books" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    return tmp_path / "books"
+
+
+def names(found: Found) -> list[str]:
+    return [path.name for path in found.files]
+
+
+def test_a_folder_is_searched_to_its_bottom(folder: Path) -> None:
+    found = find_files([folder])
+    assert sorted(names(found)) == ["a.PDF", "b.txt", "c.epub"]
+    assert (found.passed_over, found.errors) == (1, ())
+
+
+def test_a_file_named_by_its_path_is_meant_whatever_its_format(folder: Path) -> None:
+    found = find_files([folder / "deep/d.jpg", folder / ".hidden.txt"])
+    assert names(found) == ["d.jpg", ".hidden.txt"]
+    assert found.passed_over == 0
+
+
+@pytest.mark.parametrize(
+    ("pattern", "files", "passed_over"),
+    [
+        ("*.txt", ["b.txt"], 0),
+        ("**/*", ["a.PDF", "b.txt", "c.epub"], 1),
+        ("d*", ["c.epub"], 1),  # matches a folder
+    ],
+)
+def test_a_pattern_means_what_it_matches(
+    folder: Path, pattern: str, files: list[str], passed_over: int
+) -> None:
+    found = find_files([folder / pattern])
+    assert sorted(names(found)) == files
+    assert found.errors == ()
+    if pattern != "**/*":  # there a folder's files are found twice, by the folder and by themselves
+        assert found.passed_over == passed_over
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_a_file(folder: Path) -> None:
+    (folder / "[draft].txt").write_text("x")
+    assert names(find_files([folder / "[draft].txt"])) == ["[draft].txt"]
+
+
+def test_a_file_named_twice_is_meant_once(folder: Path) -> None:
+    (folder / "link.txt").symlink_to(folder / "b.txt")
+    assert names(find_files([folder / "b.txt", folder / "*.txt", folder / "deep/../b.txt"])) == [
+        "b.txt"
+    ]
+
+
+def test_folders_that_link_in_a_circle_come_to_an_end(folder: Path) -> None:
+    (folder / "deep" / "circle").symlink_to(folder)
+    assert sorted(names(find_files([folder]))) == ["a.PDF", "b.txt", "c.epub"]
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [("missing.txt", MissingFile), ("*.docx", MissingFile), ("deep/empty", NothingToRead)],
+)
+def test_paths_that_lead_nowhere_are_errors_and_the_rest_is_found(
+    folder: Path, name: str, error: type[Exception]
+) -> None:
+    (folder / "deep" / "empty").mkdir()
+    found = find_files([folder / name, folder / "b.txt"])
+    assert names(found) == ["b.txt"]
+    assert [type(e) for e in found.errors] == [error]
+    assert found.errors[0].path == folder / name
+
+
+@given(files=PATHS, failing=PATHS, known=PATHS, missing=PATHS)
+def test_every_file_has_its_outcome_in_order(
+    files: list[int], failing: list[int], known: list[int], missing: list[int]
+) -> None:
+    def ingest_one(path: Path) -> tuple[str, Result]:
+        if int(path.name) in failing:
+            raise ValueError(path.name)
+        return f"document {path.name}", Result.KNOWN if int(path.name) in known else Result.READ
+
+    found = Found(
+        tuple(Path(str(n)) for n in files),
+        errors=tuple(MissingFile(Path(f"m{n}")) for n in missing),
+    )
+    outcomes = list(ingest_all(found, ingest_one))
+    assert [o.path.name for o in outcomes] == [f"m{n}" for n in missing] + [str(n) for n in files]
+    for outcome in outcomes:
+        assert outcome.result is expected(outcome, failing, known)
+        assert (outcome.document is None) == (outcome.error is not None)
+
+
+def expected(outcome: Outcome[str], failing: list[int], known: list[int]) -> Result:
+    if outcome.path.name.startswith("m") or int(outcome.path.name) in failing:
+        return Result.FAILED
+    return Result.KNOWN if int(outcome.path.name) in known else Result.READ
+
+
+def test_an_interrupt_ends_it() -> None:
+    def ingest_one(path: Path) -> tuple[str, Result]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(ingest_all(Found((Path("a"), Path("b"))), ingest_one))

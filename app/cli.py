@@ -6,6 +6,7 @@ Every command goes through `app.library.Library`. A failure is one line `Error: 
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -16,7 +17,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import Abort, TyperException
 
-from app import cli_documents, cli_model, console
+from app import cli_documents, cli_evaluate, cli_model, cli_train, console
 from app.cli_context import Context
 from app.settings import Settings
 from comet_core.errors import CometError
@@ -30,6 +31,8 @@ app = typer.Typer(
 )
 cli_documents.add_to(app)
 app.add_typer(cli_model.app, name="model")
+app.command()(cli_train.train)
+app.add_typer(cli_evaluate.app, name="evaluate")
 
 DEBUG = "--debug"
 
@@ -48,6 +51,7 @@ def options(
     dtype: Annotated[str | None, typer.Option(help=_help("dtype"))] = None,
     debug: Annotated[bool, typer.Option(DEBUG, help="Show tracebacks and the log.")] = False,
 ) -> None:
+    logging.basicConfig(level=logging.INFO if debug else logging.WARNING, format="%(message)s")
     given = {
         "home": home,
         "database_url": database_url,
@@ -55,25 +59,24 @@ def options(
         "device": device,
         "dtype": dtype,
     }
-    logging.basicConfig(level=logging.INFO if debug else logging.WARNING, format="%(message)s")
-    settings = Settings(**{name: value for name, value in given.items() if value is not None})
-    context.obj = Context(settings, debug)
+    given = {name: value for name, value in given.items() if value is not None}
+    context.obj = Context(Settings().model_copy(update=given), debug)
 
 
 def main() -> None:
     """The entry point: runs a command and turns every failure into one line and an exit code."""
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # a terminal without a letter shows another
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without a letter shows another
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # loading a model is silent
     try:
         sys.exit(app(standalone_mode=False))
-    except TyperException as error:
-        error.show()
+    except TyperException as error:  # wrong usage; no message where the help was shown
+        if message := error.format_message():
+            console.note(f"Error: {message}")
         sys.exit(error.exit_code)
     except (Abort, KeyboardInterrupt):
         sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(1)  # who reads our output has had enough
     except CometError as error:
         _fail(error)
     except Exception as error:

@@ -85,7 +85,7 @@ def chat(
         conversation = earlier[-1] if earlier else None
         for message in conversation.messages if conversation else ():
             console.note(f"{'> ' if message.role == 'user' else ''}{message.text}")
-        while question := _question():
+        while question := console.typed(">"):
             if conversation is None:
                 conversation = library.start_conversation(found)
             with console.waiting("Loading the memory"):
@@ -126,8 +126,8 @@ def forget(
     with _library(context) as library:
         found = library.find(document)
         title = console.one_line(found.title)
-        question = f"Forget {title} and all conversations about it?"
-        if not yes and not typer.confirm(question, err=True):
+        question = f"Forget {title} and all conversations about it? [y/N]"
+        if not yes and console.typed(question).lower() not in ("y", "yes"):
             console.note("Nothing was forgotten.")
             raise typer.Exit(1)
         library.forget(found)
@@ -171,12 +171,6 @@ def _summarize(outcomes: list[Outcome[Document]], passed_over: int) -> None:
     if len(outcomes) > 1:
         results = [outcome.result for outcome in outcomes]
         console.note(", ".join(f"{results.count(result)} {result}" for result in Result) + ".")
-
-
-def _question() -> str:
-    """The next line that the user types; empty at the end of the input."""
-    console.err.print("> ", end="")
-    return sys.stdin.readline().strip()
 
 
 def _stream(pieces: Iterable[str]) -> None:

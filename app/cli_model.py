@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,11 +12,6 @@ from app import console
 from app.cli_context import Context
 
 app = typer.Typer(help="The model that reads and answers.", no_args_is_help=True)
-
-
-@app.callback()
-def model() -> None:
-    """Keeps `info` a command of its own, whatever else is added."""
 
 
 @app.command()
@@ -42,3 +38,19 @@ def info(
         typer.echo(json.dumps(fields, indent=2))
     else:
         console.out.print(console.field_table(fields))
+
+
+@app.command(name="import")
+def import_checkpoint(
+    directory: Annotated[Path, typer.Argument(help="A published CoMeT checkpoint.")],
+    target: Annotated[
+        Path | None, typer.Option(help="Where to; beside it, with '-comet' to its name, if absent.")
+    ] = None,
+) -> None:
+    """Convert a published CoMeT checkpoint to a directory that --model takes."""
+    from comet_core.published import import_published
+
+    target = target or directory.with_name(f"{directory.resolve().name}-comet")
+    with console.waiting("Converting"):
+        import_published(directory, target)
+    console.note(f'Converted; use it with: comet-reader --model "{target}" ...')

@@ -54,6 +54,14 @@ def error(failure: Exception) -> None:
     note(f"Error: {failure or type(failure).__name__}")
 
 
+def typed(prompt: str) -> str:
+    """A line that the user types after a prompt on stderr; empty at the end of the input."""
+    try:
+        return err.input(Text(one_line(prompt) + " ")).strip()
+    except EOFError:
+        return ""
+
+
 def waiting(message: str) -> Status:
     """A sign on stderr that something is going on, for a `with` statement."""
     return err.status(Text(one_line(message)))

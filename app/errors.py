@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from comet_core.errors import CometError
+from ingest.errors import DocumentError
 
 
 class DatabaseError(CometError):
@@ -29,12 +30,16 @@ class AmbiguousDocument(CometError):
     """Several documents have the name that was given."""
 
 
-class DocumentBusy(CometError):
-    """Another process is reading the document."""
+class DocumentBusy(DocumentError):
+    """The document is being read, by another process or thread."""
+
+    sentence = "{name} is being read at this moment; wait until it is done."
 
 
-class DocumentChanged(CometError):
+class DocumentChanged(DocumentError):
     """A file changed while it was read."""
+
+    sentence = "{name} changed while it was read; nothing was stored, read it again."
 
 
 class ReadingStopped(CometError):

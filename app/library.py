@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Self
@@ -117,8 +118,8 @@ class Library:
         """Read the files that `ingest.batch.find_files` found, yielding what became of each."""
 
         def ingest_one(path: Path) -> tuple[Document, Result]:
-            report = on_progress and (lambda progress: on_progress(path, progress))
-            return self._ingest(path, report or _ignore, password)
+            report = partial(on_progress, path) if on_progress else _ignore
+            return self._ingest(path, report, password)
 
         return ingest_all(found, ingest_one)
 
@@ -129,10 +130,9 @@ class Library:
         from ingest.readers import open_document
 
         file = SourceFile.of(path)
-        with self._sole_user(file.content_hash, path.name):
+        with self._sole_user(file.content_hash, path):
             document = self._with_hash(file.content_hash)
-            finished = document and document.finished
-            if finished and finished.fingerprint == self.model.spec.fingerprint:
+            if document is not None and self._is_current(document.finished):
                 return document, Result.KNOWN
             with open_document(path, password) as source:  # fails before the model is loaded
                 Reading(self._database, self.owner, file, self.model).run(source, on_progress)
@@ -161,7 +161,7 @@ class Library:
         """
         document = self._current(document)
         with (
-            self._sole_user(document.content_hash, document.title),
+            self._sole_user(document.content_hash, Path(document.file_name)),
             self._database.writing() as session,
         ):
             session.execute(delete(Document).where(Document.id == document.id))
@@ -200,8 +200,10 @@ class Library:
             )
         loaded = self.model
         with self._database.reading() as session:
-            (document,) = self._select(session, Document.id == document.id)
-            state = load_state(session, document.finished, loaded.spec.fingerprint)
+            snapshot = session.get(Snapshot, document.finished.id)
+            if snapshot is None:  # replaced or removed just now
+                raise NotReadYet(f'"{document.title}" is being read anew; ask again.')
+            state = load_state(session, snapshot, loaded.spec.fingerprint)
         return place(state, loaded.model.device, loaded.model.dtype)
 
     def ask(
@@ -262,6 +264,10 @@ class Library:
 
     # Parts
 
+    def _is_current(self, snapshot: Snapshot | None) -> bool:
+        """Whether the loaded model can answer from a snapshot."""
+        return snapshot is not None and snapshot.fingerprint == self.model.spec.fingerprint
+
     def _select(self, session: Session, *conditions: ColumnElement[bool]) -> list[Document]:
         query = select(Document).where(Document.owner == self.owner, *conditions)
         query = query.order_by(Document.created_at, Document.id)
@@ -280,9 +286,9 @@ class Library:
                 return current
         raise UnknownDocument(f'"{document.title}" has been forgotten; read it again to ask it.')
 
-    def _sole_user(self, content_hash: str, name: str) -> AbstractContextManager[None]:
+    def _sole_user(self, content_hash: str, path: Path) -> AbstractContextManager[None]:
         key = "\0".join((str(self._database.url), self.owner, content_hash))
-        return sole_user(self.settings.locks, key, name)
+        return sole_user(self.settings.locks, key, path)
 
 
 def _ignore(_progress: Progress) -> None:

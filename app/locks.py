@@ -16,7 +16,7 @@ from app.errors import DocumentBusy, HomeUnusable
 
 
 @contextmanager
-def sole_user(locks: Path, key: str, name: str) -> Iterator[None]:
+def sole_user(locks: Path, key: str, path: Path) -> Iterator[None]:
     """Hold the lock that lets one process (and thread) at a time read or remove a document.
 
     The operating system releases it when the process ends, however it ends. Raises DocumentBusy at
@@ -28,7 +28,7 @@ def sole_user(locks: Path, key: str, name: str) -> Iterator[None]:
         lock = FileLock(lock_file)
         lock.acquire(blocking=False)
     except Timeout:
-        raise DocumentBusy(f"{name} is being read at this moment; wait until it is done.") from None
+        raise DocumentBusy(path) from None
     except OSError as error:
         raise HomeUnusable(
             f"Cannot write to {locks} ({error.strerror}); choose another folder with --home."

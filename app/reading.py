@@ -7,7 +7,6 @@ state from which reading goes on to the same bits. Knows nothing of how a file b
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -62,9 +61,7 @@ class SourceFile:
     def check(self) -> None:
         """Thorough, for the end. Raises DocumentChanged, or MissingFile."""
         if content_hash(self.path) != self.content_hash:
-            raise DocumentChanged(
-                f"{self.path} changed while it was read; nothing was stored, read it again."
-            )
+            raise DocumentChanged(self.path)
 
 
 class Reading:
@@ -203,14 +200,13 @@ def _has_finished(session: Session, document: Document) -> bool:
 
 def _is_the_files_fault(error: BaseException) -> bool:
     """Whether the same file would fail again, so that there is nothing to go on from."""
-    if isinstance(error, MissingFile | UnreadableFile):
-        return False
-    return isinstance(error, DocumentError | DocumentChanged)
+    lasting = not isinstance(error, MissingFile | UnreadableFile)
+    return isinstance(error, DocumentError) and lasting
 
 
 def _identity(path: Path) -> tuple[int, int, int] | None:
     try:
-        stat = os.stat(path)
+        stat = path.stat()
     except OSError:
         return None
     return (stat.st_ino, stat.st_size, stat.st_mtime_ns)

@@ -14,6 +14,10 @@ class UnsupportedBackbone(CometError):
     """The language model's architecture is not one whose layers CoMeT knows how to drive."""
 
 
+class ChunkTooLong(CometError):
+    """A chunk with its memory has more rows than the language model can attend over."""
+
+
 class ModelNotFound(CometError):
     """No model at the place that was named."""
 

@@ -17,6 +17,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from comet_core.backbone import Backbone
 from comet_core.config import CometConfig
+from comet_core.errors import ChunkTooLong
 from comet_core.layout import ChunkLayout, answering_layout, reading_layout
 from comet_core.memory import LayerMemory, LayerState, Memory
 
@@ -34,7 +35,7 @@ class ChunkResult:
 class CometModel(nn.Module):
     """A backbone with a collaborative memory at every layer.
 
-    Raises ValueError if a chunk with its memory has more rows than the backbone can attend over.
+    Raises ChunkTooLong if a chunk with its memory has more rows than the backbone can attend over.
     """
 
     def __init__(self, backbone: PreTrainedModel, config: CometConfig) -> None:
@@ -62,7 +63,7 @@ class CometModel(nn.Module):
         groups = -(-c.chunk_size // c.stride)
         rows = c.global_rows * 2 + c.temporary_rows + c.chunk_size + groups
         if rows > self.backbone.max_rows:
-            raise ValueError(
+            raise ChunkTooLong(
                 f"A chunk of {rows} rows (memory {c.global_rows} + {c.temporary_rows}, text "
                 f"{c.chunk_size} + {groups}, readout {c.global_rows}) exceeds the backbone's "
                 f"{self.backbone.max_rows}; choose smaller sizes."

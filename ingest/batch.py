@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from comet_core.errors import CometError
 from ingest.errors import DocumentError, MissingFile, UnreadableFile
 from ingest.readers import SUPPORTED
 
@@ -78,16 +79,20 @@ def find_files(paths: Iterable[str | Path]) -> Found:
 def ingest_all(
     found: Found, ingest_one: Callable[[Path], tuple[T, Result]]
 ) -> Iterator[Outcome[T]]:
-    """Ingest file by file, yielding each outcome as it is known; an exception is an outcome too.
+    """Ingest file by file, yielding each outcome as it is known; that a file fails is one too.
 
-    What is no Exception (an interrupt) ends it.
+    What is not about one file (no model, no database, an interrupt) is raised.
     """
     for error in found.errors:
         yield Outcome(error.path, Result.FAILED, error=error)
     for path in found.files:
         try:
             document, result = ingest_one(path)
-        except Exception as error:
+        except DocumentError as error:
+            yield Outcome(path, Result.FAILED, error=error)
+        except CometError:
+            raise
+        except Exception as error:  # a defect that this file brings out; the next may be read
             yield Outcome(path, Result.FAILED, error=error)
         else:
             yield Outcome(path, result, document)
@@ -109,7 +114,8 @@ def _candidates(path: Path, errors: list[DocumentError]) -> Iterator[Path]:
 
 
 def _matches(pattern: Path) -> list[Path]:
-    return sorted(map(Path, glob.glob(str(pattern), recursive=True)))
+    paths = glob.glob(str(pattern), recursive=True)  # noqa: PTH207  Path.glob takes no absolute one
+    return sorted(map(Path, paths))
 
 
 def _files_below(folder: Path, errors: list[DocumentError]) -> Iterator[Path]:

@@ -1,22 +1,28 @@
 """Tiny random CoMeT models of every supported architecture."""
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
+from tokenizers.decoders import ByteLevel
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from comet_core.config import CometConfig
 from comet_core.model import CometModel
 
 VOCABULARY = 97
+CONTROL = ["<|im_start|>", "<|im_end|>", "<|endoftext|>"]
+PLAIN_ADDED = ["<think>", "</think>"]  # added, but not marked special: Qwen3 has such
 ARCHITECTURES = ["llama", "qwen2", "qwen3", "mistral"]
 
 
-def make_model(architecture: str = "llama", seed: int = 0, **sizes: int) -> CometModel:
+def make_model(
+    architecture: str = "llama", seed: int = 0, vocabulary: int = VOCABULARY, **sizes: int
+) -> CometModel:
     """A random model in which every network does something; sizes as in `CometConfig`."""
     torch.manual_seed(seed)
     backbone = AutoModelForCausalLM.from_config(
         AutoConfig.for_model(
             architecture,
-            vocab_size=VOCABULARY,
+            vocab_size=vocabulary,
             hidden_size=32,
             intermediate_size=48,
             num_hidden_layers=3,
@@ -32,3 +38,14 @@ def make_model(architecture: str = "llama", seed: int = 0, **sizes: int) -> Come
     for parameter in model.memories.parameters():  # every network does something
         torch.nn.init.normal_(parameter, std=0.4)
     return model.float().eval().requires_grad_(False)
+
+
+def make_tokenizer(control: list[str]) -> PreTrainedTokenizerFast:
+    """A tokenizer of bytes, with these control tokens."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    backend = Tokenizer(models.BPE({c: i for i, c in enumerate(alphabet)}, []))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = ByteLevel()
+    backend.add_special_tokens([AddedToken(t, special=True) for t in control])
+    backend.add_tokens([AddedToken(t, special=False) for t in PLAIN_ADDED])
+    return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|endoftext|>")

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from comet_core.errors import ModelNotFound
 from ingest.batch import Found, NothingToRead, Outcome, Result, find_files, ingest_all
-from ingest.errors import MissingFile
+from ingest.errors import DocumentError, MissingFile
 
 PATHS = st.lists(st.integers(0, 20), unique=True, max_size=20)
 
@@ -94,7 +95,7 @@ def test_every_file_has_its_outcome_in_order(
 ) -> None:
     def ingest_one(path: Path) -> tuple[str, Result]:
         if int(path.name) in failing:
-            raise ValueError(path.name)
+            raise ValueError(path.name) if int(path.name) % 2 else DocumentError(path)
         return f"document {path.name}", Result.KNOWN if int(path.name) in known else Result.READ
 
     found = Found(
@@ -114,9 +115,10 @@ def expected(outcome: Outcome[str], failing: list[int], known: list[int]) -> Res
     return Result.KNOWN if int(outcome.path.name) in known else Result.READ
 
 
-def test_an_interrupt_ends_it() -> None:
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ModelNotFound("no model")])
+def test_what_is_not_about_one_file_ends_it(error: BaseException) -> None:
     def ingest_one(path: Path) -> tuple[str, Result]:
-        raise KeyboardInterrupt
+        raise error
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(type(error)):
         list(ingest_all(Found((Path("a"), Path("b"))), ingest_one))

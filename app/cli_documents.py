@@ -43,7 +43,7 @@ def ingest(
     outcomes: list[Outcome[Document]] = []
     with _library(context) as library:
         try:
-            with console.ReadingDisplay(len(found.files)) as display:
+            with console.ReadingDisplay(found.files) as display:
                 for outcome in library.ingest_many(
                     found, on_progress=display.update, password=password
                 ):

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Trial = TypeVar("Trial")
 
+LENGTHS, KINDS = [1000, 2000, 4000, 8000], ["number"]
+
 app = typer.Typer(help="Measure what a memory holds.", no_args_is_help=True)
 
 Out = Annotated[Path, typer.Option(help="Where the results go, as JSON.")]
@@ -32,13 +34,8 @@ def facts(
     context: typer.Context,
     texts: Annotated[list[Path], typer.Argument(help="Books to plant facts in.")],
     out: Out,
-    length: Annotated[list[int], typer.Option(help="Tokens of a text; may be repeated.")] = [  # noqa: B006
-        1000,
-        2000,
-        4000,
-        8000,
-    ],  # fmt: skip
-    kind: Annotated[list[str], typer.Option(help="Kinds of facts; may be repeated.")] = ["number"],  # noqa: B006
+    length: Annotated[list[int], typer.Option(help="Tokens of a text; may be repeated.")] = LENGTHS,
+    kind: Annotated[list[str], typer.Option(help="Kinds of facts; may be repeated.")] = KINDS,
     facts: Annotated[int, typer.Option(help="Facts in a text, all asked for.")] = 1,
     trials: Annotated[int, typer.Option(help="Texts of every length.")] = 40,
     seed: Seed = 1,

@@ -50,7 +50,8 @@ def import_checkpoint(
     """Convert a published CoMeT checkpoint to a directory that --model takes."""
     from comet_core.published import import_published
 
-    target = target or directory.with_name(f"{directory.resolve().name}-comet")
+    source = directory.resolve()
+    target = target or source.with_name(f"{source.name}-comet")
     with console.waiting("Converting"):
-        import_published(directory, target)
+        import_published(source, target)
     console.note(f'Converted; use it with: comet-reader --model "{target}" ...')

@@ -9,16 +9,16 @@ from __future__ import annotations
 import sys
 import time
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.status import Status
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from app.naming import SHORT_ID
@@ -68,23 +68,24 @@ def waiting(message: str) -> Status:
 
 
 class ReadingDisplay:
-    """A live line on stderr for the file that is being read."""
+    """A live line on stderr for the one of `files` that is being read."""
 
-    def __init__(self, files: int) -> None:
+    def __init__(self, files: Sequence[Path]) -> None:
         self._files = files
-        self._task: TaskID | None = None
         self._path: Path | None = None
-        self._number = 0
-        self._pace: Pace | None = None
+        self._pace = Pace(0, 0)
+        name, read = (Column(max_width=24, no_wrap=True, overflow="ellipsis"), Column(no_wrap=True))
         self._progress = Progress(
             SpinnerColumn(),
-            TextColumn("{task.fields[name]}", markup=False),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[read]}", markup=False),
+            TextColumn("{task.description}", markup=False, table_column=name),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[read]}", markup=False, table_column=read),
             console=err,
+            expand=True,
             transient=True,
             disable=not err.is_terminal,
         )
+        self._task = self._progress.add_task("", total=None, read="loading")
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -100,26 +101,19 @@ class ReadingDisplay:
 
     def update(self, path: Path, read: Read) -> None:
         """Show how far a file is read."""
-        if path != self._path or self._task is None or self._pace is None:
-            self._begin(path, read)
-            return
-        text = f"{_pages(read.pages, read.page_count)}, {read.tokens:,} tokens"
+        if path != self._path:
+            self._path, self._pace = path, Pace(read.tokens, read.pages)
+        name = one_line(path.name)
+        if len(self._files) > 1:
+            name = f"{self._files.index(path) + 1}/{len(self._files)} {name}"
+        text = f"{read.pages:,}/{read.page_count:,} pages, {read.tokens:,} tokens"
         self._progress.update(
             self._task,
+            description=name,
             completed=read.pages,
             total=read.page_count,
             read=text + self._pace.text(read.tokens, read.pages, read.page_count),
         )
-
-    def _begin(self, path: Path, read: Read) -> None:
-        if self._task is not None:
-            self._progress.remove_task(self._task)
-        self._path, self._number = path, self._number + 1
-        self._pace = Pace(read.tokens, read.pages)
-        name = one_line(path.name)
-        if self._files > 1:
-            name = f"{self._number}/{self._files} {name}"
-        self._task = self._progress.add_task("", total=read.page_count, name=name, read="")
 
 
 class Pace:
@@ -219,7 +213,8 @@ def outcome_line(document: Document, known: bool) -> str:
     if known:
         return f"{document.title} is known already: nothing to do."
     memory = document.finished
-    line = f"{document.title}: read {_pages(document.pages)}, {document.tokens:,} tokens"
+    pages = f"{document.pages:,} page{'s' if document.pages != 1 else ''}"
+    line = f"{document.title}: read {pages}, {document.tokens:,} tokens"
     if memory is not None:
         line += f" into a memory of {size(memory.nbytes)}"
     if document.skipped_pages:
@@ -238,11 +233,6 @@ def _snapshot_json(snapshot: Snapshot) -> dict[str, Any]:
         "bytes": snapshot.nbytes,
         "created_at": snapshot.created_at.isoformat(),
     }
-
-
-def _pages(pages: int, count: int | None = None) -> str:
-    of = f" of {count:,}" if count is not None else ""
-    return f"{pages:,}{of} page{'s' if (count or pages) != 1 else ''}"
 
 
 def _is_harmless(character: str) -> bool:

@@ -7,7 +7,7 @@ is. Knows nothing of where states or conversations are kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -16,8 +16,8 @@ from transformers import DynamicCache
 
 from comet_core.memory import Memory, MemoryState
 from comet_core.model import CometModel
+from comet_core.prefixes import Prefix, must_fold, open_state
 from comet_core.prompt import PromptFormat
-from comet_core.reader import read_chunk
 
 
 @dataclass(frozen=True)
@@ -50,21 +50,69 @@ class Turn:
     answer: str
 
 
+class Answer(Iterator[str]):
+    """An answer that is being written: iterating gives its text in pieces, closing ends it.
+
+    input_tokens: those of question and history. output_tokens: those written so far. finish: "stop"
+    if it came to its end, "length" if it was cut at the longest; None before.
+    """
+
+    def __init__(
+        self,
+        model: CometModel,
+        prompt: PromptFormat,
+        start: MemoryState | Prefix,
+        asked: Sequence[int],
+        sampling: Sampling,
+    ) -> None:
+        self.input_tokens = len(asked)
+        self.output_tokens = 0
+        self.finish: str | None = None
+        tokens = generate(model, start, asked, prompt.end, sampling)
+        self._pieces = self._written(
+            _until(sampling.stop, _pieces(prompt, self._counted(tokens, sampling.max_tokens)))
+        )
+
+    def __next__(self) -> str:
+        return next(self._pieces)
+
+    def close(self) -> None:
+        """Write no further."""
+        self._pieces.close()
+
+    def _counted(self, tokens: Iterator[int], longest: int) -> Iterator[int]:
+        for token in tokens:
+            self.output_tokens += 1
+            yield token
+        if self.output_tokens == longest:
+            self.finish = "length"
+
+    def _written(self, pieces: Iterator[str]) -> Generator[str, None, None]:
+        yield from pieces
+        self.finish = self.finish or "stop"
+
+
 def answer(
     model: CometModel,
     prompt: PromptFormat,
-    state: MemoryState,
+    start: MemoryState | Prefix,
     question: str,
     history: Sequence[Turn] = (),
     sampling: Sampling = Sampling(),
-) -> Iterator[str]:
+) -> Answer:
     """Stream the answer to `question` as pieces of text; they join to the whole answer.
 
-    history: earlier turns of the conversation, read in the format of training.
+    start: the state of a document, or an opened prefix of it (`comet_core.prefixes`), from which
+    the answer is the same. history: earlier turns of the conversation, read in the format of
+    training.
     """
+    return Answer(model, prompt, start, asked_tokens(prompt, question, history), sampling)
+
+
+def asked_tokens(prompt: PromptFormat, question: str, history: Sequence[Turn] = ()) -> list[int]:
+    """The tokens of a conversation up to where the answer to `question` starts."""
     asked = [token for turn in history for token in _turn(prompt, turn)]
-    tokens = generate(model, state, [*asked, *prompt.question(question)], prompt.end, sampling)
-    yield from _until(sampling.stop, _pieces(prompt, tokens))
+    return [*asked, *prompt.question(question)]
 
 
 def _turn(prompt: PromptFormat, turn: Turn) -> list[int]:
@@ -73,18 +121,22 @@ def _turn(prompt: PromptFormat, turn: Turn) -> list[int]:
 
 @torch.inference_mode()
 def generate(
-    model: CometModel, state: MemoryState, asked: Sequence[int], end: int, sampling: Sampling
+    model: CometModel,
+    start: MemoryState | Prefix,
+    asked: Sequence[int],
+    end: int,
+    sampling: Sampling,
 ) -> Iterator[int]:
     """Token ids of the answer to `asked`, the end token left out."""
-    fork = Fork(model, state)
-    logits = fork.read(asked)
+    fork = Fork(model, start)
     choose = _Chooser(sampling, model.device)
+    new = asked
     for _ in range(sampling.max_tokens):
-        token = choose(logits)
+        token = choose(fork.read(new))
         if token == end:
             return
         yield token
-        logits = fork.read([token])
+        new = [token]
 
 
 class Fork:
@@ -94,14 +146,11 @@ class Fork:
     it is read into the fork's memory, and the next one starts.
     """
 
-    def __init__(self, model: CometModel, state: MemoryState) -> None:
+    def __init__(self, model: CometModel, start: MemoryState | Prefix) -> None:
         self.model = model
-        self.memory: Memory = state.memory
-        self._begin(list(state.tail))
-
-    def _begin(self, waiting: list[int]) -> None:
-        self.chunk: list[int] = waiting
-        self.cache: DynamicCache | None = None
+        self.memory: Memory = start.memory
+        self.chunk: list[int] = list(start.tail)
+        self.cache: DynamicCache | None = start.cache() if isinstance(start, Prefix) else None
 
     def read(self, tokens: Sequence[int]) -> Tensor:
         """Read at least one token on; returns the logits (vocabulary,) of what comes after the
@@ -111,30 +160,22 @@ class Fork:
         that a question is not cut in two unless it is longer than a chunk.
         """
         size = self.model.config.chunk_size
-        if self.chunk and len(self.chunk) + len(tokens) > size:
-            self._fold()
+        if must_fold(self.model, len(self.chunk), len(tokens)):
+            self._open(fold=True)
         while len(tokens) > size:
             self.chunk, tokens = list(tokens[:size]), tokens[size:]
-            self._fold()
-        if self.cache is None:
-            return self._open([*self.chunk, *tokens])
-        for token in tokens:
-            logits = self.model.answer_step(self.cache, token, len(self.chunk))
-            self.chunk.append(token)
-        return logits
-
-    def _open(self, tokens: list[int]) -> Tensor:
-        """Start an answering chunk with all it holds so far."""
-        prefix = self.model.prefix(self.memory)
-        self.chunk, self.cache = tokens, prefix
+            self._open(fold=True)
+        cache = self._open(fold=False) if self.cache is None else self.cache
         ids = torch.tensor([tokens], device=self.model.device)
-        hidden = self.model.answer_hidden(prefix, ids)
+        hidden = self.model.answer_hidden(cache, ids, start=len(self.chunk))
+        self.chunk += tokens
         return self.model.backbone.logits(hidden[0, -1])
 
-    def _fold(self) -> None:
-        """Read what the chunk holds into the fork's memory."""
-        self.memory = read_chunk(self.model, self.memory, [self.chunk])
-        self._begin([])
+    def _open(self, fold: bool) -> DynamicCache:
+        """Start an answering chunk with all that this one holds, or read that into the memory."""
+        prefix = open_state(self.model, MemoryState(self.memory, tuple(self.chunk)), fold)
+        self.memory, self.chunk, self.cache = prefix.memory, list(prefix.tail), prefix.cache()
+        return self.cache
 
 
 class _Chooser:

@@ -35,12 +35,20 @@ def reading_layout(length: int, stride: int, global_rows: int) -> ChunkLayout:
     return _layout(length, stride, groups=-(-length // stride), readouts=global_rows)
 
 
-def answering_layout(length: int, stride: int) -> ChunkLayout:
-    """The layout of the chunk that is answered from: no R rows, a C row only between text rows.
+def answering_layout(length: int, stride: int, start: int = 0) -> ChunkLayout:
+    """The layout of `length` more text rows of the chunk that is answered from, which holds `start`
+    already: no R rows, a C row only between text rows.
 
     A full last group has no C row yet: it enters when more text follows.
     """
-    return _layout(length, stride, groups=max(0, length - 1) // stride, readouts=0)
+    held = max(0, start - 1) // stride
+    groups = max(0, start + length - 1) // stride
+    whole = _layout(start + length, stride, groups, readouts=0)
+    return ChunkLayout(
+        text=whole.text[start:] - (start + held),
+        compression=whole.compression[held:] - (start + held),
+        readout=whole.readout,
+    )
 
 
 def _layout(length: int, stride: int, groups: int, readouts: int) -> ChunkLayout:

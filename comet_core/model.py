@@ -114,24 +114,22 @@ class CometModel(nn.Module):
             [networks.rows(state) for networks, state in zip(self.memories, memory, strict=True)]
         )
 
-    def answer_hidden(self, prefix: DynamicCache, token_ids: Tensor) -> Tensor:
+    def answer_hidden(self, cache: DynamicCache, token_ids: Tensor, start: int = 0) -> Tensor:
         """Last layer outputs (B, n, d) at the text rows of an answering chunk.
 
-        token_ids: (B, n) int64, the chunk's text from its start; `prefix` grows by its live rows.
+        token_ids: (B, n) int64, the chunk's text after the first `start` tokens, whose rows `cache`
+        holds behind the memory's; it grows by the live rows of these.
         """
-        layout = answering_layout(token_ids.shape[1], self.config.stride)
-        return self._run(self._embed(token_ids, layout), prefix)[-1][:, layout.text.to(self.device)]
+        layout = answering_layout(token_ids.shape[1], self.config.stride, start)
+        return self._run(self._embed(token_ids, layout), cache)[-1][:, layout.text.to(self.device)]
 
     def answer_step(self, cache: DynamicCache, token_id: int, length: int) -> Tensor:
         """One more text token of an answering chunk that holds `length`; logits (vocabulary,).
 
         The C row of a full group enters here, in front of the token that follows it.
         """
-        embedding = self.backbone.embed(torch.tensor([[token_id]], device=self.device))
-        if length and length % self.config.stride == 0:
-            compression = self.compression_embedding.to(self.dtype).expand(1, 1, -1)
-            embedding = torch.cat([compression, embedding], dim=1)
-        return self.backbone.logits(self._run(embedding, cache)[-1][0, -1])
+        token_ids = torch.tensor([[token_id]], device=self.device)
+        return self.backbone.logits(self.answer_hidden(cache, token_ids, length)[0, -1])
 
     def _embed(self, token_ids: Tensor, layout: ChunkLayout) -> Tensor:
         """Embeddings of all live rows of a chunk; (B, n) -> (B, rows, d)."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from functools import cached_property
+from threading import Lock
 from typing import cast
 
 from transformers import PreTrainedTokenizerBase
@@ -22,10 +23,13 @@ CHATML_START, CHATML_END = "<|im_start|>", "<|im_end|>"
 
 
 class PromptFormat:
-    """The tokens of documents and conversations for one tokenizer."""
+    """The tokens of documents and conversations for one tokenizer. Safe to use from many
+    threads.
+    """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self.tokenizer = tokenizer
+        self._lock = Lock()
 
     @cached_property
     def _added(self) -> re.Pattern[str] | None:
@@ -52,9 +56,7 @@ class PromptFormat:
         starts = [m.start() + 1 for m in self._added.finditer(text)] if self._added else []
         ids: list[int] = []
         for begin, stop in zip([0, *starts], [*starts, len(text)], strict=True):
-            ids += self.tokenizer(
-                text[begin:stop], add_special_tokens=False, split_special_tokens=True
-            )["input_ids"]
+            ids += self._encode(text[begin:stop], is_data=True)
         return ids
 
     def document(self, pieces: Iterable[str]) -> Iterator[int]:
@@ -83,7 +85,14 @@ class PromptFormat:
 
     def decode(self, token_ids: list[int]) -> str:
         """Token ids of an answer as text, control tokens left out."""
-        return cast(str, self.tokenizer.decode(token_ids, skip_special_tokens=True))
+        with self._lock:
+            return cast(str, self.tokenizer.decode(token_ids, skip_special_tokens=True))
 
     def _control(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return self._encode(text, is_data=False)
+
+    def _encode(self, text: str, is_data: bool) -> list[int]:
+        # The tokenizer keeps the flag as a state of its own, which another thread would turn.
+        with self._lock:
+            encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=is_data)
+        return cast(list[int], encoded["input_ids"])

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -18,6 +19,9 @@ TINY_TEXT = (
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited by the processes that tests start
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+hypothesis.settings.register_profile("unhurried", deadline=None)  # no test depends on time
+hypothesis.settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")

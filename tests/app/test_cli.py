@@ -240,10 +240,8 @@ def make_bomb(path: Path) -> None:
         for name in book.namelist():
             data = book.read(name)
             if name.endswith(".xhtml"):
-                data = data.replace(b"</body>", b" " * 600_000_000 + b"</body>")
+                data = data.replace(b"</body>", b" " * 10_000_000 + b"</body>")
             bomb.writestr(name, data)
-            if name.endswith(".xhtml"):
-                return
 
 
 BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -257,6 +255,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "scan.pdf": (make_blank_pdf, "no text layer"),
     "half.pdf": (lambda path: path.write_bytes(PDF.read_bytes()[:20_000]), "cut off"),
     "half.epub": (lambda path: path.write_bytes(EPUB.read_bytes()[:20_000]), "cut off"),
+    "bomb.epub": (make_bomb, "unpack"),
     "new\nline.txt": (lambda path: path.touch(), "no text"),
 }
 

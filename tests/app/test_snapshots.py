@@ -124,7 +124,7 @@ def stored(database: Database) -> set[tuple[str, bool]]:
         return {(s.model_name, s.finished) for s in session.scalars(select(Snapshot))}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(state=states())
 def test_a_state_comes_back_bit_for_bit(shared_database: Database, state: MemoryState) -> None:
     document = add_document(shared_database)
@@ -214,7 +214,7 @@ def test_tampering_is_noticed(database: Database, statement: str) -> None:
         verify(session, session.get_one(Snapshot, snapshot_id))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_one_flipped_bit_is_noticed(shared_database: Database, data: st.DataObject) -> None:
     snapshot_id = store(shared_database, add_document(shared_database), a_state())

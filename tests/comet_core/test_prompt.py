@@ -1,5 +1,7 @@
 """Text is data: nothing in it can become a control token."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from comet_core_tiny import CONTROL, PLAIN_ADDED, make_tokenizer
 from hypothesis import given
@@ -44,3 +46,10 @@ def test_forms_are_those_of_training() -> None:
 
 def test_a_document_is_its_pieces_one_after_another() -> None:
     assert list(CHATML.document(["ab", "", "c"])) == CHATML.text("ab") + CHATML.text("c")
+
+
+def test_threads_do_not_make_control_tokens_of_each_others_text() -> None:
+    questions = [f"Is {control} the {n}th?" for n in range(300) for control in CONTROL]
+    expected = [CHATML.question(question) for question in questions]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(CHATML.question, questions)) == expected

@@ -56,7 +56,7 @@ def same(one: MemoryState, other: MemoryState) -> bool:
     )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(texts=TEXTS, data=st.data())
 def test_reading_from_any_state_ends_with_the_same_bits(
     loaded: LoadedModel, texts: list[str], data: st.DataObject
@@ -68,7 +68,7 @@ def test_reading_from_any_state_ends_with_the_same_bits(
     assert (last.pages, last.characters) == (len(texts), undisturbed[-1].characters)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(texts=TEXTS)
 def test_a_document_is_read_as_its_clean_text(loaded: LoadedModel, texts: list[str]) -> None:
     pages = clean_pages(Pages(list(texts)).pages())

@@ -1,0 +1,137 @@
+"""Where answers start, computed once: the keys and values of a document's memory and tail.
+
+A cache of them is shared by many answers at a time; an answer that starts from a shared prefix is,
+to the bit, the one that computes its own. Knows nothing of how an answer goes on, or of where a
+state comes from.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+from comet_core.memory import Memory, MemoryState
+from comet_core.model import CometModel
+from comet_core.reader import read_chunk
+
+Shared = TypeVar("Shared", bound="MemoryState | Prefix")
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """An answering chunk that has been opened: the memory it sees and the text it holds.
+
+    layers: keys and values of both, (1, heads, rows, head_dim) each; none if there are no rows.
+    """
+
+    memory: Memory
+    tail: tuple[int, ...]
+    layers: tuple[tuple[Tensor, Tensor], ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all tensors, the memory's included."""
+        return sum(key.nbytes + value.nbytes for key, value in self.layers) + sum(
+            layer.global_state.nbytes + layer.temporary.nbytes for layer in self.memory
+        )
+
+    def cache(self) -> DynamicCache:
+        """A new cache over the same tensors; it grows by concatenation, and leaves them alone."""
+        cache = DynamicCache()
+        for key, value in self.layers:
+            layer = DynamicLayer()
+            layer.lazy_initialization(key, value)
+            layer.keys, layer.values = key, value
+            cache.layers.append(layer)
+        return cache
+
+
+def must_fold(model: CometModel, held: int, asked: int) -> bool:
+    """Whether `asked` tokens do not fit behind the `held` ones of a chunk, which is then read."""
+    return held > 0 and held + asked > model.config.chunk_size
+
+
+@torch.inference_mode()
+def open_state(model: CometModel, state: MemoryState, fold: bool = False) -> Prefix:
+    """Open the answering chunk of a state: behind its tail, or, to `fold`, with the tail read."""
+    memory, tail = state.memory, state.tail
+    if fold:
+        memory, tail = read_chunk(model, memory, [tail]), ()
+    cache = model.prefix(memory)
+    if tail:
+        model.answer_hidden(cache, torch.tensor([tail], device=model.device))
+    layers: list[Any] = cache.layers
+    return Prefix(memory, tail, tuple((layer.keys, layer.values) for layer in layers))
+
+
+class _Entry:
+    """Something that is there, or being computed by whoever holds the lock."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.value: Any = None
+
+
+class PrefixCache:
+    """The states and prefixes of many documents, shared by all who ask of them. Thread safe.
+
+    What several need at once is computed once, while the others wait. Holds at most `limit` bytes;
+    what was not used for longest goes first, and what is larger by itself is not kept.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
+        self._lock = Lock()
+
+    def start(
+        self, model: CometModel, key: Hashable, load: Callable[[], MemoryState], asked: int
+    ) -> Prefix:
+        """Where an answer to `asked` tokens starts.
+
+        key: stands for the state that `load` gives; the same key must always mean the same bits.
+        Raises what `load` raises; the next who asks tries again.
+        """
+        state = self._get((key, "state"), load)
+        fold = must_fold(model, len(state.tail), asked)
+        return self._get((key, fold), lambda: open_state(model, state, fold))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that are held."""
+        with self._lock:
+            return self._held()
+
+    def _held(self) -> int:
+        return sum(entry.value.nbytes for entry in self._entries.values() if entry.value)
+
+    def _get(self, key: Hashable, make: Callable[[], Shared]) -> Shared:
+        with self._lock:
+            entry = self._entries.setdefault(key, _Entry())
+            self._entries.move_to_end(key)
+        with entry.lock:
+            if entry.value is None:
+                try:
+                    entry.value = make()
+                except BaseException:
+                    with self._lock:
+                        self._entries.pop(key, None)
+                    raise
+                self._trim()
+            return entry.value
+
+    def _trim(self) -> None:
+        with self._lock:
+            for key in list(self._entries):
+                if self._held() <= self.limit:
+                    return
+                if self._entries[key].value:
+                    del self._entries[key]

@@ -1,0 +1,106 @@
+"""Training, evaluating and importing from the command line, with tiny models."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RECIPE = """
+questions = ["train.jsonl"]
+lora_rank = 2
+[sizes]
+chunk_size = 32
+stride = 4
+global_rows = 4
+temporary_rows = 8
+adapter_rank = 2
+[[stages]]
+name = "only"
+chunk_sizes = [64]
+chunks = [1, 2]
+step_tokens = 256
+max_steps = 3
+"""
+MAIN = "from app.cli import main; main()"
+TEXT = "It rained on the town. Anna slept in the house by the sea. " * 60
+
+
+@pytest.fixture
+def comet(tmp_path: Path):
+    """Run the command line; returns the finished process."""
+
+    def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", MAIN, "--home", tmp_path / "home", *words]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    return run
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    qas = [{"question": "Where did Anna sleep?", "answers": ["in the house"], "sections": [0]}]
+    record = {"id": "a", "title": "A", "sections": [TEXT], "qas": qas}
+    (tmp_path / "train.jsonl").write_text(json.dumps(record) + "\n")
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    (tmp_path / "book.txt").write_text(TEXT * 3)
+    return tmp_path
+
+
+def test_train_goes_on_and_its_weights_can_be_measured(comet, data: Path, tiny_model: Path):
+    train = [
+        "train", "--recipe", data / "recipe.toml", "--data", data, "--run", data / "run",
+        "--backbone", tiny_model,
+    ]  # fmt: skip
+    stopped = comet(*train, "--max-minutes", "0")
+    assert stopped.returncode == 0, stopped.stderr
+    assert "Step 1, stopped; the same command goes on" in stopped.stderr
+    finished = comet(*train)
+    assert "Step 3, finished" in finished.stderr
+    assert "loss" in finished.stderr and "tokens/s" in finished.stderr
+    assert len((data / "run" / "metrics.jsonl").read_text().splitlines()) == 3
+
+    out = data / "results" / "facts.json"
+    measured = comet(
+        "--model", data / "run", "evaluate", "facts", data / "book.txt", "--out", out,
+        "--length", "200", "--trials", "3", "--kind", "number", "--kind", "name",
+    )  # fmt: skip
+    assert measured.returncode == 0, measured.stderr
+    assert "Facts exactly right" in measured.stdout
+    result = json.loads(out.read_text())
+    assert result["suite"] == "facts" and result["summary"]["all"]["asked"] == 3
+    assert len(result["trials"]) == 3 and result["setting"]["lengths"] == [200]
+
+    out = data / "results" / "qa.json"
+    measured = comet("--model", data / "run", "evaluate", "qa", data / "train.jsonl", "--out", out)
+    assert measured.returncode == 0, measured.stderr
+    assert json.loads(out.read_text())["trials"][0]["question"] == "Where did Anna sleep?"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "--recipe", "none.toml", "--data", ".", "--run", "r"], "none.toml"),
+        (["evaluate", "qa", "none.jsonl", "--out", "o.json"], "none.jsonl"),
+        (["evaluate", "facts", "none.txt", "--out", "o.json"], "none.txt"),
+        (["model", "import", "."], "config.json"),
+    ],
+)
+def test_what_is_not_there_is_named_in_one_line(comet, tiny_model, words, message) -> None:
+    done = comet("--model", tiny_model, *words)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith("Error: ")
+    assert message in done.stderr
+
+
+def test_a_published_checkpoint_is_imported(comet, shared: Path, tmp_path: Path) -> None:
+    done = comet(
+        "model", "import", shared / "reference" / "qwen3_tiny", "--target", tmp_path / "imported"
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "imported" / "comet.safetensors").exists()
+    assert "--model" in done.stderr

@@ -1,0 +1,136 @@
+"""Shared prefixes: the same bits as without, computed once, within their bound."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+import torch
+from comet_core_tiny import CONTROL, VOCABULARY, make_model, make_tokenizer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import comet_core.prefixes
+from comet_core.generation import Fork, Sampling, answer, asked_tokens
+from comet_core.memory import MemoryState
+from comet_core.prefixes import Prefix, PrefixCache, must_fold, open_state
+from comet_core.prompt import PromptFormat
+from comet_core.reader import empty_state, read
+
+MODEL = make_model()
+PROMPT = PromptFormat(make_tokenizer(CONTROL))
+TALKER = make_model(vocabulary=len(PROMPT.tokenizer), chunk_size=40, temporary_rows=12)
+PLENTY = 1 << 30
+
+
+def state_of(text: list[int], model=MODEL) -> MemoryState:
+    *_, state = read(model, empty_state(model), text)
+    return state
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    text=st.lists(st.integers(0, VOCABULARY - 1), max_size=40),
+    asked=st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=30),
+)
+def test_a_shared_prefix_gives_the_bits_of_one_of_its_own(text, asked) -> None:
+    state, cache = state_of(text), PrefixCache(PLENTY)
+    prefix = cache.start(MODEL, "document", lambda: state, len(asked))
+    alone, first, second = Fork(MODEL, state), Fork(MODEL, prefix), Fork(MODEL, prefix)
+    for tokens in (asked, [1], [2]):
+        with torch.inference_mode():
+            expected = alone.read(tokens)
+            assert torch.equal(first.read(tokens), expected)
+            assert torch.equal(second.read(tokens), expected)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    text=st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=11),
+    asked=st.integers(1, 11),
+)
+def test_an_opened_tail_is_the_chunk_read_in_one_go(text: list[int], asked: int) -> None:
+    whole = text + [5] * asked
+    with torch.inference_mode():
+        prefix = open_state(MODEL, MemoryState(MODEL.empty_memory(), tuple(text), len(text)))
+        rest = torch.tensor([whole[len(text) :]])
+        found = MODEL.answer_hidden(prefix.cache(), rest, start=len(text))
+        cache = MODEL.prefix(MODEL.empty_memory())
+        expected = MODEL.answer_hidden(cache, torch.tensor([whole]))[:, len(text) :]
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_many_ask_at_once_and_each_gets_the_answer_of_asking_alone(monkeypatch) -> None:
+    computed: list[bool] = []
+
+    def counted(model, state, fold=False) -> Prefix:
+        computed.append(fold)
+        return open_state(model, state, fold)
+
+    documents = [state_of(PROMPT.text(text * 9), TALKER) for text in ("By the sea. ", "In Rome! ")]
+    questions = ["Why?", "Who, then, was it?", "Where? " * 9]  # the last fits behind no tail
+    pairs = [(d, q) for q in questions for d in range(len(documents))] * 3
+    sampling = Sampling(max_tokens=45)  # beyond the end of a chunk
+
+    def alone(pair: tuple[int, str]) -> str:
+        return "".join(answer(TALKER, PROMPT, documents[pair[0]], pair[1], (), sampling))
+
+    expected = [alone(pair) for pair in pairs]
+    monkeypatch.setattr(comet_core.prefixes, "open_state", counted)
+    cache, together = PrefixCache(PLENTY), Barrier(len(pairs))
+
+    def shared(pair: tuple[int, str]) -> str:
+        together.wait()
+        document, question = pair
+        asked = len(asked_tokens(PROMPT, question))
+        start = cache.start(TALKER, document, lambda: documents[document], asked)
+        return "".join(answer(TALKER, PROMPT, start, question, (), sampling))
+
+    with ThreadPoolExecutor(len(pairs)) as pool:
+        assert list(pool.map(shared, pairs)) == expected
+    folds = {
+        (d, must_fold(TALKER, len(documents[d].tail), len(asked_tokens(PROMPT, q))))
+        for d, q in pairs
+    }
+    assert len(computed) == len(folds)  # for every document once with its tail, and once folded
+
+
+def test_the_bound_holds_and_what_was_used_last_stays() -> None:
+    states = [state_of([n] * 30) for n in range(4)]
+    one = PrefixCache(PLENTY)
+    one.start(MODEL, 0, lambda: states[0], 1)
+    cache = PrefixCache(2 * one.nbytes)
+    loaded: list[int] = []
+
+    def start(n: int) -> None:
+        def load() -> MemoryState:
+            loaded.append(n)
+            return states[n]
+
+        cache.start(MODEL, n, load, 1)
+        assert 0 < cache.nbytes <= cache.limit
+
+    for n in (0, 1, 0, 2, 0, 1):
+        start(n)
+    assert loaded == [0, 1, 2, 1]  # 0 was used in between and stayed
+
+
+def test_what_is_larger_than_the_bound_is_used_but_not_kept() -> None:
+    state, cache = state_of([3] * 30), PrefixCache(1)
+    prefix = cache.start(MODEL, "large", lambda: state, 1)
+    with torch.inference_mode():
+        assert torch.equal(Fork(MODEL, prefix).read([7]), Fork(MODEL, state).read([7]))
+    assert cache.nbytes == 0
+
+
+def test_who_asks_after_a_failure_tries_again() -> None:
+    cache = PrefixCache(PLENTY)
+
+    def fail() -> MemoryState:
+        raise OSError("no database")
+
+    for _ in range(2):
+        with pytest.raises(OSError, match="no database"):
+            cache.start(MODEL, "document", fail, 1)
+    assert cache.start(MODEL, "document", lambda: state_of([1] * 30), 1).layers

@@ -1,7 +1,8 @@
 """The command line `comet-reader`: what is asked for on stdout, everything else on stderr.
 
-Every command goes through `app.library.Library`. A failure is one line `Error: ...` and exit code
-1; an interrupt is exit code 130.
+What is done with documents goes through `app.library.Library`; training, evaluating and importing a
+model, which concern no document, go to `comet_core`. A failure is one line `Error: ...` and exit
+code 1; an interrupt is exit code 130.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import Abort, TyperException
 
-from app import cli_documents, cli_evaluate, cli_model, cli_train, console
+from app import cli_documents, cli_evaluate, cli_model, cli_serve, cli_train, console
 from app.cli_context import Context
 from app.settings import Settings
 from comet_core.errors import CometError
@@ -33,6 +34,8 @@ cli_documents.add_to(app)
 app.add_typer(cli_model.app, name="model")
 app.command()(cli_train.train)
 app.add_typer(cli_evaluate.app, name="evaluate")
+app.command()(cli_serve.serve)
+app.command()(cli_serve.mcp)
 
 DEBUG = "--debug"
 

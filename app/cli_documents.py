@@ -78,16 +78,14 @@ def chat(
         bool, typer.Option("--continue", help="Go on with the last conversation.")
     ] = False,
 ) -> None:
-    """Talk about a document; the conversation is kept. An empty line or Ctrl-D ends it."""
+    """Talk about a document; what is said is kept. An empty line or Ctrl-D ends it."""
     with _library(context) as library:
         found = library.find(document)
         earlier = library.conversations(found) if go_on else []
-        conversation = earlier[-1] if earlier else None
-        for message in conversation.messages if conversation else ():
+        conversation = earlier[-1] if earlier else library.start_conversation(found)
+        for message in conversation.messages:
             console.note(f"{'> ' if message.role == 'user' else ''}{message.text}")
         while question := console.typed(">"):
-            if conversation is None:
-                conversation = library.start_conversation(found)
             with console.waiting("Loading the memory"):
                 pieces = library.say(conversation, question)
             _stream(pieces)
@@ -158,10 +156,10 @@ def _report(outcome: Outcome[Document], debug: bool) -> None:
     if outcome.document is not None:
         known = outcome.result is Result.KNOWN
         console.note(console.outcome_line(outcome.document, known))
-    elif outcome.error is not None:
+    elif outcome.problem is not None:
         if debug:
             traceback.print_exception(outcome.error)
-        console.error(outcome.error)
+        console.error(outcome.problem)
 
 
 def _summarize(outcomes: list[Outcome[Document]], passed_over: int) -> None:

@@ -10,7 +10,6 @@ import sys
 import time
 import unicodedata
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from ingest.pipeline import Progress as Read
 
 PIPE_WIDTH = 160  # columns of a table that goes to no terminal
+LINE_S = 10.0  # seconds between lines of progress that go to no terminal
 
 out = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -49,7 +49,7 @@ def note(message: str) -> None:
     err.print(Text(one_line(message)))
 
 
-def error(failure: Exception) -> None:
+def error(failure: Exception | str) -> None:
     """A failure as one line on stderr."""
     note(f"Error: {failure or type(failure).__name__}")
 
@@ -68,12 +68,16 @@ def waiting(message: str) -> Status:
 
 
 class ReadingDisplay:
-    """A live line on stderr for the one of `files` that is being read."""
+    """A live line on stderr for the one of `files` that is being read.
+
+    Where stderr is no terminal: a plain line every LINE_S seconds, in a log or a pipe.
+    """
 
     def __init__(self, files: Sequence[Path]) -> None:
         self._files = files
         self._path: Path | None = None
         self._pace = Pace(0, 0)
+        self._next_line = time.monotonic() + LINE_S
         name, read = (Column(max_width=24, no_wrap=True, overflow="ellipsis"), Column(no_wrap=True))
         self._progress = Progress(
             SpinnerColumn(),
@@ -107,13 +111,18 @@ class ReadingDisplay:
         if len(self._files) > 1:
             name = f"{self._files.index(path) + 1}/{len(self._files)} {name}"
         text = f"{read.pages:,}/{read.page_count:,} pages, {read.tokens:,} tokens"
-        self._progress.update(
-            self._task,
-            description=name,
-            completed=read.pages,
-            total=read.page_count,
-            read=text + self._pace.text(read.tokens, read.pages, read.page_count),
-        )
+        text += self._pace.text(read.tokens, read.pages, read.page_count)
+        if err.is_terminal:
+            self._progress.update(
+                self._task,
+                description=name,
+                completed=read.pages,
+                total=read.page_count,
+                read=text,
+            )
+        elif time.monotonic() >= self._next_line:
+            note(f"{name}: {text}")
+            self._next_line = time.monotonic() + LINE_S
 
 
 class Pace:
@@ -204,7 +213,7 @@ def outcome_json(outcome: Outcome[Document]) -> dict[str, Any]:
         "path": str(outcome.path),
         "result": outcome.result,
         "document": document_json(outcome.document) if outcome.document else None,
-        "error": str(outcome.error) if outcome.error else None,
+        "error": outcome.problem,
     }
 
 
@@ -248,6 +257,4 @@ def _shown(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
-    if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M} UTC"
     return "" if value is None else str(value)

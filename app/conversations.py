@@ -35,18 +35,14 @@ def turns(session: Session, conversation_id: str) -> list[tuple[str, str]]:
     return list(zip(texts[::2], texts[1::2], strict=True))
 
 
-def add_turn(session: Session, conversation_id: str, question: str, answer: str) -> None:
-    """Append a question and its answer."""
-    count = session.scalar(select(func.count()).where(Message.conversation_id == conversation_id))
-    position = count or 0
-    session.add_all(
-        [
-            Message(conversation_id=conversation_id, position=position, role=USER, text=question),
-            Message(
-                conversation_id=conversation_id,
-                position=position + 1,
-                role=ASSISTANT,
-                text=answer,
-            ),
-        ]
-    )
+def add_turn(session: Session, conversation: Conversation, question: str, answer: str) -> None:
+    """Append a question and its answer; the first ones bring the conversation with them."""
+    if session.get(Conversation, conversation.id) is None:
+        session.add(Conversation(id=conversation.id, document_id=conversation.document_id))
+    asked = select(func.count()).where(Message.conversation_id == conversation.id)
+    position = session.scalar(asked) or 0
+    for role, text in ((USER, question), (ASSISTANT, answer)):
+        session.add(
+            Message(conversation_id=conversation.id, position=position, role=role, text=text)
+        )
+        position += 1

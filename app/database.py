@@ -6,6 +6,7 @@ the tables mean.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -28,17 +29,13 @@ class Database:
     """An open database whose tables are up to date.
 
     Raises DatabaseError if it cannot be opened, is no database of Comet Reader, or was made by a
-    newer version.
+    newer version. `url` is the same however the path of a SQLite file was written.
     """
 
     def __init__(self, url: str) -> None:
-        try:
-            self.url = make_url(url)
-        except exc.ArgumentError:
-            raise DatabaseError(
-                f"{url!r} is not a database URL; one looks like sqlite:///books.db"
-            ) from None
-        self._engine = _create_engine(self.url)
+        self.url = _parse(url)
+        with self._explained("open"):
+            self._engine = _connect(self.url)
         # A SQLite transaction that turns from reading to writing half way fails at once if another
         # one wrote meanwhile; one that says at its start that it will write waits its turn.
         self._writing_engine = self._engine.execution_options(sqlite_begin="IMMEDIATE")
@@ -82,20 +79,52 @@ class Database:
             ) from error
 
 
+def _parse(text: str) -> URL:
+    try:
+        url = make_url(text)
+        file = _sqlite_file(url)
+        return url.set(database=str(file)) if file is not None else url
+    except (exc.ArgumentError, ValueError):  # the latter for a port that is no number, or a NUL
+        shown = re.sub("//.*@", "//***@", text)  # no passwords
+        raise DatabaseError(
+            f"{shown!r} is not a database URL; one looks like sqlite:///books.db"
+        ) from None
+
+
+def _sqlite_file(url: URL) -> Path | None:
+    """Where SQLite keeps a database; None if it is in memory, a URI of SQLite, or on a server."""
+    name = url.database
+    if url.get_backend_name() != "sqlite" or not name or name.startswith((":memory:", "file:")):
+        return None
+    return Path(name).resolve()
+
+
+def _connect(url: URL) -> Engine:
+    """An engine that has connected once: what is wrong with a URL may show only then."""
+    try:
+        engine = _create_engine(url)
+        engine.connect().close()
+        return engine
+    except (ImportError, exc.NoSuchModuleError) as error:
+        raise DatabaseError(
+            f"{url.render_as_string()} needs a driver that is not installed: {error}"
+        ) from error
+    except (exc.ArgumentError, exc.ProgrammingError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise DatabaseError(
+            f"{url.render_as_string()} is not a database URL that can be used: {reason}"
+        ) from error
+
+
 def _create_engine(url: URL) -> Engine:
     if url.get_backend_name() != "sqlite":
+        return create_engine(url, pool_pre_ping=True)
+    if (file := _sqlite_file(url)) is not None:
         try:
-            return create_engine(url, pool_pre_ping=True)
-        except (ImportError, exc.NoSuchModuleError) as error:
-            raise DatabaseError(
-                f"{url.render_as_string()} needs a driver that is not installed: {error}"
-            ) from error
-    if url.database and url.database != ":memory:" and not url.database.startswith("file:"):
-        try:
-            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+            file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DatabaseError(
-                f"Cannot make the folder of the database {url.database}: {error.strerror}"
+                f"Cannot make the folder of the database {file}: {error.strerror}"
             ) from error
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
     event.listen(engine, "connect", _configure_sqlite)

@@ -30,6 +30,10 @@ class AmbiguousDocument(CometError):
     """Several documents have the name that was given."""
 
 
+class EmptyQuestion(CometError):
+    """A question with nothing in it to answer."""
+
+
 class DocumentBusy(DocumentError):
     """The document is being read, by another process or thread."""
 

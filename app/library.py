@@ -19,11 +19,11 @@ from sqlalchemy.orm import Session, selectinload
 
 from app import conversations
 from app.database import Database
-from app.errors import DamagedSnapshot, NotReadYet, UnknownDocument
+from app.errors import DamagedSnapshot, EmptyQuestion, NotReadYet, UnknownDocument
 from app.locks import sole_user
 from app.naming import choose
 from app.settings import Settings
-from app.tables import Conversation, Document, Snapshot
+from app.tables import Conversation, Document, Snapshot, Status, new_id
 from ingest.batch import Found, Outcome, Result, ingest_all
 from ingest.clean import clean_text
 
@@ -133,12 +133,18 @@ class Library:
         with self._sole_user(file.content_hash, path):
             document = self._with_hash(file.content_hash)
             if document is not None and self._is_current(document.finished):
-                return document, Result.KNOWN
-            with open_document(path, password) as source:  # fails before the model is loaded
-                Reading(self._database, self.owner, file, self.model).run(source, on_progress)
+                if document.status == Status.READY:
+                    return document, Result.KNOWN
+                # What another model began stands in the way of what this one has finished.
+                Reading(self._database, self.owner, file, self.model).discard()
+                result = Result.KNOWN
+            else:
+                with open_document(path, password) as source:  # fails before the model is loaded
+                    Reading(self._database, self.owner, file, self.model).run(source, on_progress)
+                result = Result.READ
             document = self._with_hash(file.content_hash)
-            assert document is not None  # just stored, and the lock is still held
-            return document, Result.READ
+            assert document is not None  # it is stored, and the lock is still held
+            return document, result
 
     # Documents
 
@@ -215,22 +221,15 @@ class Library:
     ) -> Iterator[str]:
         """Answer from a document's memory, piece by piece; the memory stays as it is.
 
-        Raises what `memory` raises, before the first piece.
+        Raises EmptyQuestion, and what `memory` raises, before the first piece.
         """
-        from comet_core.generation import Sampling, answer
-
-        state = self.memory(document)
-        loaded, question = self.model, clean_text(question)
-        return answer(loaded.model, loaded.prompt, state, question, history, sampling or Sampling())
+        return self._answer(document, _clean(question), history, sampling)
 
     # Conversations
 
     def start_conversation(self, document: Document | str) -> Conversation:
-        """A new conversation about a document; it is kept."""
-        conversation = Conversation(document_id=self._current(document).id)
-        with self._database.writing() as session:
-            session.add(conversation)
-        return conversation
+        """A new conversation about a document; it is kept from its first answer on."""
+        return Conversation(id=new_id(), document_id=self._current(document).id)
 
     def conversations(self, document: Document | str) -> list[Conversation]:
         """The conversations about a document, the oldest first, each with its `messages`."""
@@ -241,15 +240,19 @@ class Library:
     def say(
         self, conversation: Conversation, question: str, sampling: Sampling | None = None
     ) -> Iterator[str]:
-        """Answer in a conversation; question and answer are stored once the answer is complete."""
+        """Answer in a conversation; question and answer are stored once the answer is complete.
+
+        Raises what `ask` raises.
+        """
         from comet_core.generation import Turn
 
+        question = _clean(question)
         with self._database.reading() as session:
             document = session.get(Document, conversation.document_id)
             history = [Turn(*turn) for turn in conversations.turns(session, conversation.id)]
         if document is None:
-            raise UnknownDocument("The document of this conversation has been forgotten.")
-        pieces = self.ask(document, question, history, sampling)
+            raise _forgotten()
+        pieces = self._answer(document, question, history, sampling)
         return self._kept(conversation, question, pieces)
 
     def _kept(
@@ -260,9 +263,25 @@ class Library:
             answer += piece
             yield piece
         with self._database.writing() as session:
-            conversations.add_turn(session, conversation.id, question, answer)
+            if session.get(Document, conversation.document_id) is None:  # forgotten just now
+                raise _forgotten()
+            conversations.add_turn(session, conversation, question, answer)
 
     # Parts
+
+    def _answer(
+        self,
+        document: Document | str,
+        question: str,
+        history: Sequence[Turn],
+        sampling: Sampling | None,
+    ) -> Iterator[str]:
+        """Answer a clean question."""
+        from comet_core.generation import Sampling, answer
+
+        state = self.memory(document)
+        loaded = self.model
+        return answer(loaded.model, loaded.prompt, state, question, history, sampling or Sampling())
 
     def _is_current(self, snapshot: Snapshot | None) -> bool:
         """Whether the loaded model can answer from a snapshot."""
@@ -289,6 +308,18 @@ class Library:
     def _sole_user(self, content_hash: str, path: Path) -> AbstractContextManager[None]:
         key = "\0".join((str(self._database.url), self.owner, content_hash))
         return sole_user(self.settings.locks, key, path)
+
+
+def _clean(question: str) -> str:
+    """The question as it is asked and kept. Raises EmptyQuestion."""
+    question = clean_text(question).strip()
+    if not question:
+        raise EmptyQuestion("The question is empty; say what you want to know.")
+    return question
+
+
+def _forgotten() -> UnknownDocument:
+    return UnknownDocument("The document of this conversation has been forgotten.")
 
 
 def _ignore(_progress: Progress) -> None:

@@ -29,8 +29,9 @@ from comet_core.checkpoint import LoadedModel
 from comet_core.memory import MemoryState
 from comet_core.reader import empty_state
 from ingest.errors import DocumentError, MissingFile, UnreadableFile
-from ingest.pipeline import Progress, content_hash, read_document
+from ingest.pipeline import ForeignState, Progress, content_hash, read_document
 from ingest.readers import Document as OpenDocument
+from ingest.readers import extraction
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ class Reading:
         self._owner = owner
         self._file = file
         self._loaded = loaded
+        self._extraction = extraction(file.path)
         self._this = (Document.owner == owner, Document.content_hash == file.content_hash)
 
     def run(self, source: OpenDocument, on_progress: Callable[[Progress], None]) -> None:
@@ -86,7 +88,7 @@ class Reading:
         title = source.title or self._file.path.stem
         clock = _Clock()
         try:
-            for progress in read_document(self._loaded, source, self._start()):
+            for progress in self._read(source):
                 on_progress(progress)
                 if clock.due():
                     if not self._file.looks_unchanged():
@@ -100,15 +102,24 @@ class Reading:
             raise  # what is stored already is all that can be
         except BaseException as error:
             if _is_the_files_fault(error):
-                self._discard()
+                self.discard()
             elif progress is not None and self._file.looks_unchanged():
                 stopped = isinstance(error, ReadingStopped) or not isinstance(error, Exception)
                 reason = None if stopped else f"{type(error).__name__}: {error}"
                 self._store(title, progress, Status.READING if stopped else Status.FAILED, reason)
             raise
 
+    def _read(self, source: OpenDocument) -> Iterator[Progress]:
+        """Read on from the checkpoint, or from the first page if it is of another text."""
+        try:
+            yield from read_document(self._loaded, source, self._start())
+        except ForeignState as error:
+            log.warning("%s: %s. Reading starts over.", self._file.path, error)
+            yield from read_document(self._loaded, source, empty_state(self._loaded.model))
+
     def _start(self) -> MemoryState:
-        """The state of the checkpoint, if there is one of this model; else of a first page."""
+        """The state of the checkpoint, if there is one of this model and text; else of a first
+        page."""
         model = self._loaded.model
         with self._database.reading() as session:
             snapshot = session.scalar(
@@ -118,6 +129,7 @@ class Reading:
                     *self._this,
                     Snapshot.finished.is_(False),
                     Snapshot.fingerprint == self._loaded.spec.fingerprint,
+                    Snapshot.extraction == self._extraction,
                 )
             )
             if snapshot is not None:
@@ -137,14 +149,11 @@ class Reading:
             document = session.scalar(select(Document).where(*self._this))
             reread = document is not None and _has_finished(session, document)
             if document is None:
-                document = Document(
-                    owner=self._owner,
-                    content_hash=self._file.content_hash,
-                    title=_storable(title),
-                    file_name=_storable(self._file.path.name),
-                )
+                document = Document(owner=self._owner, content_hash=self._file.content_hash)
                 session.add(document)
             if finished or not reread:  # the finished memory of another model still counts
+                document.title = _storable(title)
+                document.file_name = _storable(self._file.path.name)
                 document.pages = progress.pages
                 document.characters = progress.characters
                 document.tokens = progress.tokens
@@ -155,10 +164,17 @@ class Reading:
             document.status = status
             document.error = error
             session.flush()
-            save_state(session, document, self._loaded.spec, progress.state, finished=finished)
+            save_state(
+                session,
+                document,
+                self._loaded.spec,
+                self._extraction,
+                progress.state,
+                finished=finished,
+            )
 
-    def _discard(self) -> None:
-        """Take back what this reading stored; a finished snapshot of earlier stays."""
+    def discard(self) -> None:
+        """Take back what was stored of a reading; a finished snapshot of earlier stays."""
         with self._database.writing() as session:
             document = session.scalar(select(Document).where(*self._this))
             if document is None:

@@ -1,6 +1,6 @@
 """Where things are kept and which model is used: COMET_* environment variables, or options.
 
-Knows nothing of databases or models; it only carries the words the user chose.
+Opens neither databases nor models; it only carries the words the user chose.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from pathlib import Path
 from platformdirs import user_data_path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import URL
 
 
 def _default_home() -> Path:
@@ -38,7 +39,9 @@ class Settings(BaseSettings):
     @property
     def url(self) -> str:
         """The database's URL, the default filled in."""
-        return self.database_url or f"sqlite:///{self.home.expanduser() / 'comet-reader.db'}"
+        file = self.home.expanduser() / "comet-reader.db"
+        default = URL.create("sqlite", database=str(file))
+        return self.database_url or default.render_as_string(hide_password=False)
 
     @property
     def model_cache(self) -> Path:

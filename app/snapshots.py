@@ -1,7 +1,8 @@
 """A `MemoryState` in the database, and back, bit for bit.
 
-A state is one `Snapshot` row (fingerprint, counts, tail) and one `SnapshotLayer` row a layer, each
-with a sha256. Nothing is ever pickled. Knows neither how a state came to be nor what it is for.
+A state is one `Snapshot` row (fingerprint, extraction, counts, tail) and one `SnapshotLayer` row a
+layer, each with a sha256; the snapshot's also covers which document it is of. Nothing is ever
+pickled. Knows neither how a state came to be nor what it is for.
 """
 
 from __future__ import annotations
@@ -27,9 +28,15 @@ TOKEN_IDS = np.dtype("<i4")
 
 
 def save_state(
-    session: Session, document: Document, spec: ModelSpec, state: MemoryState, *, finished: bool
+    session: Session,
+    document: Document,
+    spec: ModelSpec,
+    extraction: str,
+    state: MemoryState,
+    *,
+    finished: bool,
 ) -> Snapshot:
-    """Store a state within the session's transaction.
+    """Store a state of a document (and what made text of it) within the session's transaction.
 
     An unfinished one replaces the document's checkpoint; a finished one replaces whatever the
     document has, a finished snapshot of another model included.
@@ -44,13 +51,14 @@ def save_state(
         document_id=document.id,
         fingerprint=spec.fingerprint,
         model_name=spec.name,
+        extraction=extraction,
         tokens_read=state.tokens_read,
         chunks_read=state.chunks_read,
         tail=np.asarray(state.tail, TOKEN_IDS).tobytes(),
         nbytes=state.nbytes,
         finished=finished,
     )
-    snapshot.checksum = _checksum(snapshot, checksums)
+    snapshot.checksum = _checksum(document, snapshot, checksums)
     session.add(snapshot)
     session.flush()
     session.execute(
@@ -106,8 +114,8 @@ def _checked_layers(session: Session, snapshot: Snapshot) -> Iterator[SnapshotLa
             raise _damaged(snapshot, f"layer {layer.layer} differs from its checksum")
         checksums.append(layer.checksum)
         yield layer
-    if _checksum(snapshot, checksums) != snapshot.checksum:
-        raise _damaged(snapshot, "counts, tail or layers are not those that were stored")
+    if _checksum(snapshot.document, snapshot, checksums) != snapshot.checksum:
+        raise _damaged(snapshot, "document, counts, tail or layers are not those that were stored")
 
 
 def _damaged(snapshot: Snapshot, what: str) -> DamagedSnapshot:
@@ -117,9 +125,11 @@ def _damaged(snapshot: Snapshot, what: str) -> DamagedSnapshot:
     )
 
 
-def _checksum(snapshot: Snapshot, layers: list[str]) -> str:
+def _checksum(document: Document, snapshot: Snapshot, layers: list[str]) -> str:
     fields = [
+        document.content_hash,
         snapshot.fingerprint,
+        snapshot.extraction,
         snapshot.tokens_read,
         snapshot.chunks_read,
         snapshot.tail.hex(),

@@ -117,11 +117,12 @@ class Snapshot(Base):
     document_id: Mapped[str] = mapped_column(ForeignKey("document.id", ondelete="CASCADE"))
     fingerprint: Mapped[str] = mapped_column(String(100))
     model_name: Mapped[str] = mapped_column(Text)  # shown to people; the fingerprint decides
+    extraction: Mapped[str] = mapped_column(Text)  # what made text of the file, with its versions
     tokens_read: Mapped[int]
     chunks_read: Mapped[int]
     tail: Mapped[bytes] = mapped_column(LargeBinary)  # token ids, int32, little endian
     nbytes: Mapped[int] = mapped_column(BigInteger)  # of the memory's tensors
-    checksum: Mapped[str] = mapped_column(String(64))  # over the fields above and the layers'
+    checksum: Mapped[str] = mapped_column(String(64))  # of document, fields above and layers
     finished: Mapped[bool]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
@@ -142,7 +143,7 @@ class SnapshotLayer(Base):
 
 
 class Conversation(Base):
-    """Questions and answers about one document."""
+    """Questions and answers about one document. It appears together with its first two messages."""
 
     __tablename__ = "conversation"
 

@@ -1,21 +1,29 @@
-"""Models on disk: load one by name, save trained weights, import a published CoMeT checkpoint.
+"""Models on disk: load one by name, save trained weights.
 
 A CoMeT checkpoint is one safetensors file, `comet.safetensors`: adapters of the backbone, memory
 networks and embeddings, with sizes and the backbone's name in its metadata. The one place in the
-core that touches files.
+core that loads models, but for `comet_core.published`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils.logging import disable_progress_bar
 
 from comet_core import default_model
 from comet_core.backbone import check_supported
@@ -25,6 +33,8 @@ from comet_core.errors import DamagedModel, ModelNotFound
 from comet_core.lora import add_lora
 from comet_core.model import CometModel
 from comet_core.prompt import PromptFormat
+
+log = logging.getLogger(__name__)
 
 WEIGHTS_FILE = "comet.safetensors"
 SHIPPED_WEIGHTS = Path(__file__).parent / "weights" / "smollm2-135m-instruct.safetensors"
@@ -83,16 +93,25 @@ def load_model(
     Files that are there are never looked for on the network. Raises ModelNotFound, DamagedModel,
     UnsupportedBackbone or UnknownDevice.
     """
+    disable_progress_bar()  # of transformers, for the blink that loading takes
     placement = choose_placement(device, dtype)
-    title, weights_path = _locate(name)
-    weights = load_weights(weights_path) if weights_path else None
-    directory = backbone_directory(weights.backbone if weights else title, cache, weights_path)
+    title = name or default_model.NAME
+    if title == default_model.NAME:
+        directory, weights_path = None, SHIPPED_WEIGHTS
+    else:
+        directory = backbone_directory(title, cache)
+        weights_path = directory / WEIGHTS_FILE
+    weights = load_weights(weights_path) if weights_path.exists() else None
+    if weights:
+        directory = backbone_directory(weights.backbone, cache, weights_path)
+    elif directory is None:
+        raise DamagedModel(f"{weights_path} is missing; install Comet Reader again.")
     config = weights.config if weights else CometConfig()
     model = build_model(directory, weights, config, placement)
-    tokenizer = AutoTokenizer.from_pretrained(directory)
+    prompt = PromptFormat(load_tokenizer(directory))
     spec = ModelSpec(
         name=title,
-        fingerprint=_fingerprint(directory, weights_path, config),
+        fingerprint=_fingerprint(directory, weights_path if weights else None, config),
         config=config,
         trained=weights is not None,
         parameters=sum(p.numel() for p in model.parameters()),
@@ -100,19 +119,22 @@ def load_model(
         dtype=str(placement.dtype).removeprefix("torch."),
         reason=placement.reason,
     )
-    return LoadedModel(spec, model, PromptFormat(tokenizer))
+    log.info("%s: %s", spec.name, spec.reason)
+    if not spec.trained:
+        log.warning("The memory of %s is untrained: it can be tried, but knows nothing.", spec.name)
+    return LoadedModel(spec, model, prompt)
 
 
 def build_model(
     directory: Path, weights: Weights | None, config: CometConfig, placement: Placement
 ) -> CometModel:
-    """A model for inference: adapters merged in float32, then cast. Untrained where `weights` is
-    None.
-    """
-    backbone = load_backbone(directory, torch.float32)
-    adapted = add_lora(backbone, weights.lora_rank) if weights and weights.lora_rank else None
-    torch.manual_seed(0)  # an untrained memory is the same one every time
-    model = CometModel(backbone, config)
+    """A model for inference, untrained where `weights` is None. Adapters are merged in float32."""
+    rank = weights.lora_rank if weights else 0
+    backbone = load_backbone(directory, torch.float32 if rank else placement.dtype)
+    adapted = add_lora(backbone, rank) if rank else None
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # an untrained memory is the same one every time
+        model = CometModel(backbone, config)
     if weights:
         assign(model, weights.tensors)
     if adapted is not None:
@@ -124,19 +146,28 @@ def load_backbone(directory: Path, dtype: torch.dtype) -> PreTrainedModel:
     """The bare language model of a directory; raises UnsupportedBackbone or DamagedModel."""
     try:
         check_supported(AutoConfig.from_pretrained(directory).model_type)
-        return AutoModelForCausalLM.from_pretrained(directory, dtype=dtype)
+        return AutoModelForCausalLM.from_pretrained(directory, dtype=dtype, use_safetensors=True)
     except (OSError, ValueError, SafetensorError) as error:
         raise DamagedModel(
             f"The language model in {directory} cannot be loaded: {error}"
         ) from error
 
 
+def load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer beside a language model; raises DamagedModel."""
+    try:
+        return AutoTokenizer.from_pretrained(directory)
+    except (OSError, ValueError) as error:
+        raise DamagedModel(f"The tokenizer in {directory} cannot be loaded: {error}") from error
+
+
 def save_weights(path: Path, weights: Weights, dtype: torch.dtype = torch.bfloat16) -> None:
-    """Write a CoMeT checkpoint, its tensors cast to `dtype`."""
+    """Write a CoMeT checkpoint, its tensors cast to `dtype`; it appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
     save_file(
         {name: t.detach().to("cpu", dtype).contiguous() for name, t in weights.tensors.items()},
-        path,
+        partial,
         metadata={
             "format": "comet1",
             "config": json.dumps(weights.config.to_dict()),
@@ -144,6 +175,7 @@ def save_weights(path: Path, weights: Weights, dtype: torch.dtype = torch.bfloat
             "backbone": weights.backbone,
         },
     )
+    partial.replace(path)
 
 
 def load_weights(path: Path) -> Weights:
@@ -162,23 +194,14 @@ def load_weights(path: Path) -> Weights:
 
 
 def backbone_directory(name: str, cache: Path, weights_path: Path | None = None) -> Path:
-    """The local directory of a backbone: the default one, one beside its CoMeT weights ("."), any
-    directory, or a hub id, which is downloaded only if it is not there. Raises ModelNotFound."""
+    """The local directory of a backbone: the default one, the one its CoMeT weights are in ("."),
+    any directory, or a hub id, which is downloaded only if it is not there. Raises ModelNotFound.
+    """
     if name == default_model.NAME:
         return default_model.default_backbone(cache)
     if name == "." and weights_path is not None:
         return weights_path.parent
-    if Path(name).is_dir():
-        return Path(name)
-    return _from_hub(name)
-
-
-def _locate(name: str | None) -> tuple[str, Path | None]:
-    """The name to show and the CoMeT weights, if there are any."""
-    if name is None or name == default_model.NAME:
-        return default_model.NAME, SHIPPED_WEIGHTS
-    weights = Path(name) / WEIGHTS_FILE
-    return name, weights if weights.exists() else None
+    return Path(name) if Path(name).is_dir() else _from_hub(name)
 
 
 def _from_hub(name: str) -> Path:
@@ -213,7 +236,9 @@ def _fingerprint(directory: Path, weights_path: Path | None, config: CometConfig
     """A hash over backbone weights, tokenizer, CoMeT weights and sizes with the prompt format."""
     total = hashlib.sha256(b"comet1\n")
     files = [*sorted(directory.glob("*.safetensors")), directory / "config.json"]
-    files += sorted(directory.glob("tokenizer*")) + ([weights_path] if weights_path else [])
+    for pattern in ("tokenizer*", "vocab*", "merges.txt", "added_tokens.json"):
+        files += sorted(directory.glob(pattern))
+    files += [weights_path] if weights_path else []
     for path in files:
         with path.open("rb") as file:
             total.update(hashlib.file_digest(file, "sha256").digest())

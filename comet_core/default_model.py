@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import shutil
-import tempfile
 from pathlib import Path
 
 from comet_core.errors import DamagedModel, ModelNotFound
+from comet_core.files import whole_directory
 
 NAME = "SmolLM2-135M-Instruct"
 GGUF_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -54,9 +53,7 @@ def _convert(gguf: Path, target: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    target.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(prefix=".building-", dir=target.parent))
-    try:
+    with whole_directory(target) as building:
         source = {"gguf_file": gguf.name}
         AutoTokenizer.from_pretrained(gguf.parent, **source).save_pretrained(building)
         model = AutoModelForCausalLM.from_pretrained(
@@ -66,6 +63,3 @@ def _convert(gguf: Path, target: Path) -> None:
             quantization_config=GgufConfig(dequantize=True),
         )
         model.save_pretrained(building)
-        building.rename(target)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)

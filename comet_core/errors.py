@@ -22,5 +22,13 @@ class ModelNotFound(CometError):
     """No model at the place that was named."""
 
 
+class CannotWrite(CometError):
+    """A folder in which something has to be kept cannot be written."""
+
+
+class TargetExists(CometError):
+    """What was asked to be made is there already."""
+
+
 class DamagedModel(CometError):
     """A model file is incomplete or its checksum does not match."""

@@ -62,10 +62,10 @@ class Answer(Iterator[str]):
         model: CometModel,
         prompt: PromptFormat,
         start: MemoryState | Prefix,
-        asked: Sequence[int],
+        asked: Sequence[Sequence[int]],
         sampling: Sampling,
     ) -> None:
-        self.input_tokens = len(asked)
+        self.input_tokens = sum(map(len, asked))
         self.output_tokens = 0
         self.finish: str | None = None
         tokens = generate(model, start, asked, prompt.end, sampling)
@@ -106,37 +106,37 @@ def answer(
     the answer is the same. history: earlier turns of the conversation, read in the format of
     training.
     """
-    return Answer(model, prompt, start, asked_tokens(prompt, question, history), sampling)
+    return Answer(model, prompt, start, asked_blocks(prompt, question, history), sampling)
 
 
-def asked_tokens(prompt: PromptFormat, question: str, history: Sequence[Turn] = ()) -> list[int]:
-    """The tokens of a conversation up to where the answer to `question` starts."""
-    asked = [token for turn in history for token in _turn(prompt, turn)]
-    return [*asked, *prompt.question(question)]
-
-
-def _turn(prompt: PromptFormat, turn: Turn) -> list[int]:
-    return [*prompt.question(turn.question), *prompt.answer(turn.answer)]
+def asked_blocks(
+    prompt: PromptFormat, question: str, history: Sequence[Turn] = ()
+) -> list[list[int]]:
+    """The tokens of a conversation up to where the answer to `question` starts, a block a turn."""
+    turns = [[*prompt.question(turn.question), *prompt.answer(turn.answer)] for turn in history]
+    return [*turns, prompt.question(question)]
 
 
 @torch.inference_mode()
 def generate(
     model: CometModel,
     start: MemoryState | Prefix,
-    asked: Sequence[int],
+    asked: Sequence[Sequence[int]],
     end: int,
     sampling: Sampling,
 ) -> Iterator[int]:
-    """Token ids of the answer to `asked`, the end token left out."""
+    """Token ids of the answer to the last block of `asked`, the end token left out."""
     fork = Fork(model, start)
     choose = _Chooser(sampling, model.device)
-    new = asked
-    for _ in range(sampling.max_tokens):
-        token = choose(fork.read(new))
+    for block in asked:
+        logits = fork.read(block)
+    for written in range(1, sampling.max_tokens + 1):
+        token = choose(logits)
         if token == end:
             return
         yield token
-        new = [token]
+        if written < sampling.max_tokens:
+            logits = fork.step(token)
 
 
 class Fork:
@@ -152,19 +152,27 @@ class Fork:
         self.chunk: list[int] = list(start.tail)
         self.cache: DynamicCache | None = start.cache() if isinstance(start, Prefix) else None
 
-    def read(self, tokens: Sequence[int]) -> Tensor:
-        """Read at least one token on; returns the logits (vocabulary,) of what comes after the
-        last.
+    def read(self, block: Sequence[int]) -> Tensor:
+        """Read a turn, of one token or more; returns the logits (vocabulary,) of what follows it.
 
-        Several tokens that do not fit behind what the chunk holds start a chunk of their own, so
-        that a question is not cut in two unless it is longer than a chunk.
+        A turn that does not fit behind what the chunk holds, with room for an answer, starts a
+        chunk of its own: it is not cut in two unless it is longer than a chunk.
         """
         size = self.model.config.chunk_size
-        if must_fold(self.model, len(self.chunk), len(tokens)):
+        if must_fold(self.model, len(self.chunk), len(block)):
             self._open(fold=True)
-        while len(tokens) > size:
-            self.chunk, tokens = list(tokens[:size]), tokens[size:]
+        while len(block) > size:
+            self.chunk, block = list(block[:size]), block[size:]
             self._open(fold=True)
+        return self._read(block)
+
+    def step(self, token: int) -> Tensor:
+        """Read one token of an answer; returns the logits (vocabulary,) of what follows it."""
+        if len(self.chunk) == self.model.config.chunk_size:
+            self._open(fold=True)
+        return self._read([token])
+
+    def _read(self, tokens: Sequence[int]) -> Tensor:
         cache = self._open(fold=False) if self.cache is None else self.cache
         ids = torch.tensor([tokens], device=self.model.device)
         hidden = self.model.answer_hidden(cache, ids, start=len(self.chunk))

@@ -123,14 +123,6 @@ class CometModel(nn.Module):
         layout = answering_layout(token_ids.shape[1], self.config.stride, start)
         return self._run(self._embed(token_ids, layout), cache)[-1][:, layout.text.to(self.device)]
 
-    def answer_step(self, cache: DynamicCache, token_id: int, length: int) -> Tensor:
-        """One more text token of an answering chunk that holds `length`; logits (vocabulary,).
-
-        The C row of a full group enters here, in front of the token that follows it.
-        """
-        token_ids = torch.tensor([[token_id]], device=self.device)
-        return self.backbone.logits(self.answer_hidden(cache, token_ids, length)[0, -1])
-
     def _embed(self, token_ids: Tensor, layout: ChunkLayout) -> Tensor:
         """Embeddings of all live rows of a chunk; (B, n) -> (B, rows, d)."""
         text = self.backbone.embed(token_ids)

@@ -22,6 +22,9 @@ from comet_core.memory import Memory, MemoryState
 from comet_core.model import CometModel
 from comet_core.reader import read_chunk
 
+ANSWER_SHARE = 4
+"""The part of a chunk, one in so many, that a question leaves for its answer."""
+
 Shared = TypeVar("Shared", bound="MemoryState | Prefix")
 
 
@@ -55,8 +58,11 @@ class Prefix:
 
 
 def must_fold(model: CometModel, held: int, asked: int) -> bool:
-    """Whether `asked` tokens do not fit behind the `held` ones of a chunk, which is then read."""
-    return held > 0 and held + asked > model.config.chunk_size
+    """Whether `asked` tokens and the beginning of their answer do not fit behind the `held` ones of
+    a chunk, which is then read, so that neither question nor answer is cut in two.
+    """
+    size = model.config.chunk_size
+    return held > 0 and held + asked + size // ANSWER_SHARE > size
 
 
 @torch.inference_mode()

@@ -20,8 +20,18 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from comet_core.backbone import check_supported
 from comet_core.checkpoint import WEIGHTS_FILE, Weights, save_weights
 from comet_core.config import CometConfig
-from comet_core.errors import DamagedModel, ModelNotFound
+from comet_core.errors import DamagedModel, ModelNotFound, TargetExists
+from comet_core.files import whole_directory
 from comet_core.model import CometModel
+
+FIELDS = {
+    "model_type",
+    "chunk_size",
+    "temp_beacon_stride",
+    "temp_mem_budget",
+    "temp_beacon_id",
+    "global_beacon_ids",
+}
 
 RENAMED = [
     (re.compile(r"^model\.layers\.(\d+)\." + published), rf"memories.\1.{own}")
@@ -71,9 +81,17 @@ def load_published(directory: Path) -> CometModel:
 def import_published(directory: Path, target: Path) -> None:
     """Convert a published checkpoint to a directory that `load_model` takes: the backbone as
     Hugging Face files, the memory in `comet.safetensors`, the tokenizer's files as they are.
+
+    Raises TargetExists, CannotWrite, and what `load_published` raises.
     """
+    if target.exists():
+        raise TargetExists(f"{target} exists already; give another --target, or remove it first.")
     model = load_published(directory)
-    target.mkdir(parents=True, exist_ok=True)
+    with whole_directory(target) as building:
+        _write(model, directory, building)
+
+
+def _write(model: CometModel, directory: Path, target: Path) -> None:
     model.language_model.save_pretrained(target)
     own = {k: v for k, v in model.state_dict().items() if not k.startswith("language_model.")}
     save_weights(target / WEIGHTS_FILE, Weights(own, model.config, 0, "."), torch.float32)
@@ -90,10 +108,15 @@ def _read_config(directory: Path) -> dict[str, Any]:
             f"No published CoMeT checkpoint in {directory}: its config.json cannot be read; "
             "give the directory that holds config.json and the safetensors files."
         ) from error
+    missing = FIELDS - config.keys()
     if "temp_beacon_id" not in config:
         raise ModelNotFound(
             f"{directory} holds no published CoMeT checkpoint (its config.json names no beacons); "
             "a bare language model needs no import: give its directory to --model."
+        )
+    if missing:
+        raise DamagedModel(
+            f"The config.json in {directory} lacks {', '.join(sorted(missing))}; download it again."
         )
     return config
 

@@ -44,6 +44,13 @@ class Outcome(Generic[T]):
     document: T | None = None
     error: Exception | None = None
 
+    @property
+    def problem(self) -> str | None:
+        """What the error says, with the name of the file; None if there is none."""
+        if self.error is None or isinstance(self.error, DocumentError):
+            return str(self.error) if self.error else None
+        return f"{self.path}: {type(self.error).__name__}: {self.error}"
+
 
 @dataclass(frozen=True)
 class Found:
@@ -66,13 +73,15 @@ def find_files(paths: Iterable[str | Path]) -> Found:
     errors: list[DocumentError] = []
     for path in map(Path, paths):
         known_errors = len(errors)
-        candidates = list(_candidates(path, errors))
-        meant = [file for file in candidates if file == path or _is_supported(file)]
-        passed_over |= {file.resolve() for file in candidates if file not in meant}
-        if not meant and len(errors) == known_errors:
+        nothing = True
+        for file in _candidates(path, errors):
+            if file == path or _is_supported(file):
+                files.setdefault(file.resolve(), file)
+                nothing = False
+            else:
+                passed_over.add(file.resolve())
+        if nothing and len(errors) == known_errors:
             errors.append(NothingToRead(path, supported=", ".join(SUPPORTED)))
-        for file in meant:
-            files.setdefault(file.resolve(), file)
     return Found(tuple(files.values()), len(passed_over), tuple(errors))
 
 

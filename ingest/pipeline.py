@@ -20,6 +20,10 @@ from ingest.clean import clean_pages
 from ingest.readers.base import Document, Page
 
 
+class ForeignState(ValueError):
+    """A state to start from that cannot have come from the document."""
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far a document is read, at the end of a chunk or of the document.
@@ -57,7 +61,7 @@ def read_document(
 
     Pages that cannot be read are skipped and reported. The states are the same bits whichever state
     of the same document the reading starts from. Raises a `DocumentError` where the rest of the
-    document cannot be read, ValueError if `start` has read more tokens than the document has.
+    document cannot be read, ForeignState if `start` has read more tokens than the document has.
     """
     page_count = document.page_count
     if page_count is None:  # a second look at the file takes no time beside reading it
@@ -65,7 +69,7 @@ def read_document(
     pages = _Pages(document)
     tokens = loaded.prompt.document(pages)
     if sum(1 for _ in islice(tokens, start.tokens_read)) < start.tokens_read:
-        raise ValueError("the state to start from belongs to a longer document")
+        raise ForeignState("the state to start from belongs to a longer document")
     for state in read(loaded.model, start, tokens):
         yield Progress(pages.count, page_count, pages.characters, tuple(pages.skipped), state)
 

@@ -70,7 +70,7 @@ def test_the_questions_of_the_tour_are_answered(library: Library, sample: Docume
 def test_another_process_answers_the_same(library: Library, sample: Document, home: Path) -> None:
     question = "Who was the first keeper?"
     done = subprocess.run(
-        [sys.executable, "-c", "from app.cli import main; main()", "ask", "Marrow", question],
+        [sys.executable, "-c", "from app.cli import main; main()", "ask", BOOK.stem, question],
         env={**os.environ, "COMET_HOME": str(home), "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,

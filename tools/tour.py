@@ -1,29 +1,33 @@
-"""What `make run` shows: a book is read once, and three questions are answered from its memory."""
+"""What `make run` shows: a book is read once, and three questions are answered from its memory.
 
+The commands are the ones a user types; each is shown in front of what it prints.
+"""
+
+import os
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
-from app import console
-from app.library import Library
-
+COMET_READER = Path(sys.executable).with_name("comet-reader")
 BOOK = Path(__file__).parent.parent / "samples" / "the-light-on-marrow-rock.pdf"
 QUESTIONS = (
     "What was the registration number of the lighthouse?",
-    "Who was the first keeper?",
+    "What was the telegraph code of the lighthouse?",
     "What is the inventory number of the door key?",
 )
 
 
-def main() -> None:
-    with Library.open() as library:
-        with console.ReadingDisplay(files=1) as display:
-            book = library.ingest(BOOK, on_progress=lambda read: display.update(BOOK, read))
-        console.note(console.outcome_line(book, known=False))
-        for question in QUESTIONS:
-            print(f"\n? {question}\n  ", end="", flush=True)
-            for piece in library.ask(book, question):
-                print(console.printable(piece), end="", flush=True)
-            print()
+def main() -> int:
+    """Run the commands one after another; the exit code of the first that fails, or 0."""
+    commands = [["ingest", os.path.relpath(BOOK)]]
+    commands += [["ask", BOOK.stem, question] for question in QUESTIONS]
+    for command in commands:
+        print(f"\n$ comet-reader {shlex.join(command)}", flush=True)
+        if code := subprocess.run([COMET_READER, *command], check=False).returncode:
+            return code
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -75,10 +75,15 @@ class Trainer:
         directory.mkdir(parents=True, exist_ok=True)
         if self.checkpoint.exists():
             self._resume()
+        self._forget_later_steps()
 
     @property
     def checkpoint(self) -> Path:
         return self.directory / "checkpoint.safetensors"
+
+    @property
+    def metrics(self) -> Path:
+        return self.directory / "metrics.jsonl"
 
     @property
     def stage(self) -> Stage:
@@ -93,7 +98,7 @@ class Trainer:
         """Train until the last stage is over or the time is up; a report a step, a checkpoint every
         five minutes and at the end."""
         started = saved = time.monotonic()
-        with (self.directory / "metrics.jsonl").open("a", encoding="utf-8") as metrics:
+        with self.metrics.open("a", encoding="utf-8") as metrics:
             while not self.finished:
                 report = self._train_step()
                 metrics.write(json.dumps(asdict(report)) + "\n")
@@ -118,7 +123,7 @@ class Trainer:
                 "step": self.step,
                 "stage": self.stage_number,
                 "stage_step": self.stage_step,
-                "judged": list(self.judged),
+                "judged": [] if self.finished else list(self.judged),
             },
         )
 
@@ -141,6 +146,14 @@ class Trainer:
         if not self.finished:
             self.judged = deque(progress["judged"], maxlen=self.stage.judged)
 
+    def _forget_later_steps(self) -> None:
+        """Steps after the checkpoint are done anew, and would stand in the metrics twice."""
+        if self.metrics.exists():
+            lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
+            partial = self.metrics.with_suffix(".partial")
+            partial.write_text("".join(lines[: self.step]), encoding="utf-8")
+            partial.replace(self.metrics)
+
     def _groups(self) -> list[dict]:
         backbone: list[torch.nn.Parameter] = []
         memory: list[torch.nn.Parameter] = []
@@ -157,7 +170,8 @@ class Trainer:
         task, reading, samples = self._draw(rng)
         self.model.train()
         for group in self.optimizer.param_groups:
-            group["lr"] = group["base_lr"] * min(1.0, (self.step + 1) / self.recipe.warmup_steps)
+            warmth = min(1.0, (self.step + 1) / self.recipe.warmup_steps)
+            group["lr"] = group["base_lr"] * self.stage.rate * warmth
         mixed = self.model.dtype == torch.bfloat16  # adapters and memory are trained in float32
         with (
             torch.autocast(self.model.device.type, torch.bfloat16, enabled=mixed),

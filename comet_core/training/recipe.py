@@ -31,7 +31,8 @@ class Stage:
     chunk_sizes: list[int]
     chunks: tuple[int, int]
     temporary_share: tuple[float, float] = (1.0, 1.0)
-    """Share of the text read that the FIFO can hold; below 1 the rest is left to global memory."""
+    """Share of the text read that the FIFO can hold, though never less than one chunk; the rest is
+    left to global memory."""
     kinds: list[str] = field(default_factory=lambda: list(MAKERS))
     facts: tuple[int, int] = (1, 1)
     questions: int = 1
@@ -43,6 +44,15 @@ class Stage:
     """Share of the last `judged` fact answers that must be entirely right to go on."""
     judged: int = 200
     max_steps: int | None = None
+    rate: float = 1.0
+    """Factor on the recipe's learning rates."""
+
+    def __post_init__(self) -> None:
+        if unknown := set(self.kinds) - MAKERS.keys():
+            raise ValueError(f"kinds are {', '.join(MAKERS)}, got {', '.join(sorted(unknown))}")
+        for pair in (self.chunks, self.facts, self.temporary_share):
+            if pair[0] > pair[1]:
+                raise ValueError(f"a pair is smallest and largest, got {pair[0]}, {pair[1]}")
 
     def reading(self, rng: Random, stride: int) -> Reading:
         """How one batch is read; half of the readings have chunks of random length."""
@@ -54,18 +64,19 @@ class Stage:
         return Reading(
             chunks=chunks,
             tail=rng.choice([0, 0, rng.randrange(size // 2)]),
-            temporary_rows=max(1, round(share * sum(chunks) / stride)),
+            temporary_rows=max(-(-size // stride), round(share * sum(chunks) / stride)),
         )
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A whole recipe; `data` and `texts` are file names below the data directory."""
+    """A whole recipe."""
 
     sizes: CometConfig
     stages: list[Stage]
     questions: list[str]
-    """JSONL files whose questions are asked; their documents are also the text facts stand in."""
+    """JSONL files, below the data directory, whose questions are asked; their documents are also
+    the text facts stand in."""
     lora_rank: int = 16
     learning_rate: float = 7e-4
     memory_learning_rate: float = 2e-3
@@ -84,7 +95,7 @@ def load_recipe(path: Path) -> Recipe:
     """Read and check a recipe; raises BadRecipe naming the first thing that is wrong."""
     try:
         with path.open("rb") as file:
-            return TypeAdapter(Recipe).validate_python(tomllib.load(file))
+            return TypeAdapter(Recipe).validate_python(tomllib.load(file), extra="forbid")
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise BadRecipe(f"The recipe {path} cannot be read: {error}.") from error
     except ValidationError as error:

@@ -7,7 +7,7 @@ imported when a document of its format is opened.
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
+from importlib import import_module, metadata
 from pathlib import Path
 from types import MappingProxyType
 
@@ -15,30 +15,37 @@ from ingest import errors
 from ingest.readers import content
 from ingest.readers.base import Document, Page
 
-__all__ = ["SUPPORTED", "Document", "Format", "Page", "open_document"]
+__all__ = ["SUPPORTED", "Document", "Format", "Page", "extraction", "open_document"]
+
+EXTRACTION = 1
+"""To be raised with every change to a reader or to `ingest.clean` that changes the text of files:
+a reading that was interrupted before goes on with the text it began with, or starts over."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """A format: what it is called, its module here, and what its content is identified as.
+    """A format: what it is called, its module here, the packages that module takes the text from
+    (by their names in an index of packages), and what its content is identified as.
 
     The module has `open_file(path, password) -> Document`. Text has no signature: content None.
     """
 
     name: str
     module: str
+    packages: tuple[str, ...]
     content: str | None = None
 
 
-_HTML = Format("a web page (HTML)", "html")
-_MARKDOWN = Format("Markdown text", "markdown")
-_TEXT = Format("plain text", "text")
+_MARKUP = ("beautifulsoup4", "lxml", "charset-normalizer")
+_HTML = Format("a web page (HTML)", "html", _MARKUP)
+_MARKDOWN = Format("Markdown text", "markdown", ("markdown-it-py", *_MARKUP))
+_TEXT = Format("plain text", "text", ("charset-normalizer",))
 
 SUPPORTED: Mapping[str, Format] = MappingProxyType(
     {
-        ".pdf": Format("a PDF", "pdf", content.PDF),
-        ".epub": Format("an EPUB book", "epub", content.EPUB),
-        ".docx": Format("a Word document (DOCX)", "docx", content.DOCX),
+        ".pdf": Format("a PDF", "pdf", ("pypdfium2",), content.PDF),
+        ".epub": Format("an EPUB book", "epub", _MARKUP, content.EPUB),
+        ".docx": Format("a Word document (DOCX)", "docx", ("python-docx", "lxml"), content.DOCX),
         ".html": _HTML,
         ".htm": _HTML,
         ".xhtml": _HTML,
@@ -58,9 +65,7 @@ def open_document(path: Path, password: str | None = None) -> Document:
     something was stored. `password` is for encrypted PDFs. Raises a `DocumentError`.
     """
     _check_file(path)
-    format = SUPPORTED.get(path.suffix.lower())
-    if format is None:
-        raise errors.UnknownFormat(path, supported=", ".join(SUPPORTED))
+    format = _format(path)
     try:
         _check_content(path, format)
         reader = import_module(f"ingest.readers.{format.module}")
@@ -73,6 +78,24 @@ def open_document(path: Path, password: str | None = None) -> Document:
         document.close()
         raise
     return document
+
+
+def extraction(path: Path) -> str:
+    """What beside a file's bytes determines its text: the reader, and the versions of what it uses.
+
+    Where two differ, the texts may, and a reading of the one cannot go on with the other. Raises
+    UnknownFormat.
+    """
+    format = _format(path)
+    versions = (f"{package} {metadata.version(package)}" for package in format.packages)
+    return ", ".join([f"{format.module} {EXTRACTION}", *versions])
+
+
+def _format(path: Path) -> Format:
+    format = SUPPORTED.get(path.suffix.lower())
+    if format is None:
+        raise errors.UnknownFormat(path, supported=", ".join(SUPPORTED))
+    return format
 
 
 def _check_file(path: Path) -> None:

@@ -46,7 +46,8 @@ def open_file(path: Path, password: str | None = None) -> Document:
 def decode_markup(data: bytes) -> str | None:
     """Markup as text, or None for binary data.
 
-    What is valid Unicode is Unicode, whatever it declares; else the declared encoding counts.
+    What is valid Unicode is Unicode, whatever it declares; else the declared encoding counts,
+    unless its own declaration could not be read in it.
     """
     encoding = detect_encoding(io.BytesIO(data))
     if encoding is None:
@@ -54,7 +55,8 @@ def decode_markup(data: bytes) -> str | None:
     declared = EncodingDetector.find_declared_encoding(data, is_html=True)
     if declared is not None and not encoding.startswith("utf"):
         with suppress(LookupError, ValueError):  # a page can declare any nonsense
-            return data.decode(declared, errors="replace")
+            if b"<meta charset=>".decode(declared) == "<meta charset=>":  # it would not in UTF-16
+                return data.decode(declared, errors="replace")
     return data.decode(encoding, errors="replace")
 
 

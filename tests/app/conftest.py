@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select, text
 
+import app.reading
+from app.database import Database
+from app.errors import ReadingStopped
 from app.library import Library
 from app.settings import Settings
+from app.tables import Base
 from comet_core.memory import MemoryState
+from ingest.pipeline import Progress
 
 SENTENCE = (
     "In the year {year} the harbour of Port Ellery counted {ships} ships and one lighthouse.\n\n"
@@ -50,3 +57,94 @@ def bits(state: MemoryState) -> str:
             total.update(repr((tensor.dtype, tensor.shape)).encode())
             total.update(tensor.contiguous().view(-1).numpy().tobytes())
     return total.hexdigest()
+
+
+@pytest.fixture(scope="session")
+def books_database(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
+    """A database with two documents in it, "harbour" and "island", read by the tiny model."""
+    folder = tmp_path_factory.mktemp("books")
+    texts = {
+        "harbour": "".join(SENTENCE.format(year=1800 + n, ships=17 * n) for n in range(40)),
+        "island": "An island far out, with nine goats and no harbour at all. " * 30,
+    }
+    settings = Settings(home=folder, model=str(tiny_model), device="cpu", dtype="float32")
+    with Library.open(f"sqlite:///{folder / 'books.db'}", settings) as library:
+        for title, text in texts.items():
+            (folder / f"{title}.txt").write_text(text)
+            library.ingest(folder / f"{title}.txt")
+    return folder / "books.db"
+
+
+@pytest.fixture
+def books(settings: Settings, books_database: Path) -> Iterator[Library]:
+    """The library of `settings` with these two documents."""
+    settings.home.mkdir()
+    shutil.copy(books_database, settings.home / "comet-reader.db")
+    with Library.open(settings=settings) as library:
+        yield library
+
+
+@pytest.fixture(scope="session")
+def default_library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+    """A library on the real default model, which is loaded once for all tests."""
+    database = tmp_path_factory.mktemp("default") / "books.db"
+    settings = Settings().model_copy(update={"database_url": f"sqlite:///{database}"})
+    with Library.open(settings=settings) as library:
+        yield library
+
+
+@pytest.fixture
+def checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint after every chunk."""
+    monkeypatch.setattr(app.reading, "CHECKPOINT_S", 0.0)
+    monkeypatch.setattr(app.reading, "CHECKPOINT_SHARE", 0.0)
+
+
+@pytest.fixture
+def other_model(make_tiny_model: Callable[[int], Path], settings: Settings) -> Iterator[Library]:
+    """The same library as `library`, with another model."""
+    other = settings.model_copy(update={"model": str(make_tiny_model(1))})
+    with Library.open(settings=other) as library:
+        yield library
+
+
+def stop_at(tokens: int, error: BaseException | None = None) -> Callable[[Progress], None]:
+    """Something that watches a reading and ends it when so many tokens are read."""
+
+    def watch(progress: Progress) -> None:
+        if progress.tokens >= tokens:
+            raise error or ReadingStopped("enough")
+
+    return watch
+
+
+def rows(library: Library) -> dict[str, int]:
+    """How many rows each table has, where it has any."""
+    database = Database(library.settings.url)
+    with database.reading() as session:
+        counts = {
+            table.name: session.scalar(select(func.count()).select_from(table)) or 0
+            for table in Base.metadata.sorted_tables
+        }
+    database.close()
+    return {name: count for name, count in counts.items() if count}
+
+
+@pytest.fixture
+def undisturbed(settings: Settings, book: Path, tmp_path: Path) -> str:
+    """The bits of the book's memory after one reading in one go."""
+    return read_apart(book, settings, tmp_path / "apart")
+
+
+def read_apart(path: Path, settings: Settings, home: Path) -> str:
+    """The bits of a file's memory after one reading in one go, into a database in `home`."""
+    with Library.open(settings=settings.model_copy(update={"home": home})) as library:
+        return bits(library.memory(library.ingest(path)))
+
+
+def tamper(library: Library) -> None:
+    """Damage every memory that is stored."""
+    database = Database(library.settings.url)
+    with database.writing() as session:
+        session.execute(text("UPDATE snapshot_layer SET data = x'00' WHERE layer = 1"))
+    database.close()

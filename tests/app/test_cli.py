@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pypdf
 import pytest
 from sqlalchemy import func, select
 
-from app import cli
+from app import cli, console
 from app.database import Database
 from app.library import Library
 from app.settings import Settings
@@ -45,6 +46,7 @@ def run(
     """Run a command in this process, with `typed` on its stdin."""
     for name, value in settings.model_dump(exclude_none=True).items():
         monkeypatch.setenv(f"COMET_{name.upper()}", str(value))
+    monkeypatch.setattr(console, "LINE_S", math.inf)  # no progress, however slow the machine
 
     def run(*arguments: str | Path, typed: str = "") -> Result:
         monkeypatch.setattr(sys, "argv", ["comet-reader", *map(str, arguments)])
@@ -128,6 +130,15 @@ def test_chat_keeps_what_is_said(run: Run, book: Path, settings: Settings) -> No
     asked = [m.text for m in conversation.messages if m.role == "user"]
     assert asked == ["One?", "Two?", "Three?"]
     assert json.loads(run("show", "harbour", "--json").out)["conversations"] == 1
+
+
+def test_a_conversation_without_an_answer_is_not_kept(run: Run, book: Path) -> None:
+    run("ingest", book)
+    failed = run("--model", "no/such-model", "chat", "harbour", typed="One?\n")
+    assert failed.code == 1
+    assert "No model" in failed.err
+    assert run("chat", "harbour", typed="\n").code == 0
+    assert json.loads(run("show", "harbour", "--json").out)["conversations"] == 0
 
 
 # Lists
@@ -278,6 +289,8 @@ def test_an_encrypted_pdf_is_one_line(run: Run, encrypted_pdf: Path) -> None:
     ("arguments", "message"),
     [
         (["ask", "nothing", "Why?"], "There is no document"),
+        (["ask", "nothing", ""], "The question is empty"),
+        (["ask", "nothing", " \n "], "The question is empty"),
         (["show", "nothing"], "There is no document"),
         (["forget", "nothing", "--yes"], "There is no document"),
         (["chat", "nothing"], "There is no document"),
@@ -285,6 +298,7 @@ def test_an_encrypted_pdf_is_one_line(run: Run, encrypted_pdf: Path) -> None:
         (["--dtype", "float3", "model", "info"], "float3"),
         (["--device", "abacus", "model", "info"], "abacus"),
         (["--database-url", "nonsense", "list"], "not a database URL"),
+        (["--database-url", "sqlite://books.db", "list"], "not a database URL"),
     ],
 )
 def test_bad_arguments_are_one_line(run: Run, arguments: list[str], message: str) -> None:
@@ -323,6 +337,19 @@ def test_tracebacks_are_for_debugging(
     monkeypatch.setattr(Library, "documents", defect)
     assert_one_line(run("list"), "ZeroDivisionError: by nought")
     assert "Traceback" in run("--debug", "list").err
+
+
+def test_a_defect_names_the_file_that_brought_it_out(
+    run: Run, book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def defect(*_: object) -> None:
+        raise ZeroDivisionError("by nought")
+
+    monkeypatch.setattr("app.reading.read_document", defect)
+    result = run("ingest", "--json", book)
+    said = f"{book}: ZeroDivisionError: by nought"
+    assert (result.code, result.err) == (1, f"Error: {said}\n")
+    assert [outcome["error"] for outcome in json.loads(result.out)] == [said]
 
 
 def test_wrong_usage_is_code_2(run: Run) -> None:

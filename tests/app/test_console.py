@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -20,18 +21,40 @@ def progress(pages: int, tokens: int) -> Progress:
 
 
 def test_progress_is_shown_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([0.0, 100.0, 100.0, 130.0])
-    monkeypatch.setattr(console, "time", type("Clock", (), {"monotonic": lambda: next(clock)}))
-    terminal = Console(file=io.StringIO(), force_terminal=True, width=100)
+    shown = show(
+        monkeypatch,
+        Console(file=io.StringIO(), force_terminal=True, width=100),
+        [(100.0, 40, 20_000), (130.0, 70, 35_000)],  # gone on from a checkpoint
+    )
+    assert "2/2 [b]emma.txt" in shown
+    assert "70/100 pages, 35,000 tokens, 500 tokens/s, 0:30 left" in shown
+
+
+def test_progress_is_a_line_now_and_then_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = show(
+        monkeypatch,
+        Console(file=io.StringIO(), soft_wrap=True),
+        [(second, 40 + second, 20_000 + 500 * second) for second in range(25)],
+    )
+    assert shown.splitlines() == [
+        "2/2 [b]emma.txt: 50/100 pages, 25,000 tokens, 500 tokens/s, 0:50 left",
+        "2/2 [b]emma.txt: 60/100 pages, 30,000 tokens, 500 tokens/s, 0:40 left",
+    ]
+
+
+def show(
+    monkeypatch: pytest.MonkeyPatch, terminal: Console, reading: list[tuple[float, int, int]]
+) -> str:
+    """What is shown of a file of 100 pages: at each second, so many pages and tokens are read."""
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(console, "time", SimpleNamespace(monotonic=lambda: clock.now))
     monkeypatch.setattr(console, "err", terminal)
     file = Path("[b]emma.txt")
     with console.ReadingDisplay([Path("other.txt"), file]) as display:
-        display.update(file, progress(40, 20_000))  # gone on from a checkpoint
-        display.update(file, progress(70, 35_000))
+        for clock.now, pages, tokens in reading:
+            display.update(file, progress(pages, tokens))
     assert isinstance(terminal.file, io.StringIO)
-    shown = terminal.file.getvalue()
-    assert "2/2 [b]emma.txt" in shown
-    assert "70/100 pages, 35,000 tokens, 500 tokens/s, 0:30 left" in shown
+    return terminal.file.getvalue()
 
 
 @pytest.mark.parametrize(

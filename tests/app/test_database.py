@@ -134,16 +134,46 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) ->
         ("nonsense://host/books", "driver that is not installed"),
         ("sqlite:///{file}/books.db", "folder of the database"),
         ("sqlite:///{folder}", "unable to open database file"),
+        ("sqlite://books.db", "not a database URL"),
+        ("sqlite:///{folder}/a.db?timeout=soon", "not a database URL"),
+        ("sqlite:///{folder}/a\0.db", "not a database URL"),
+        ("sqlite+nonsense:///{folder}/a.db", "driver that is not installed"),
+        ("postgresql://host:port/books", "not a database URL"),
     ],
 )
 def test_bad_urls_are_explained(tmp_path: Path, bad_url: str, message: str) -> None:
     file = tmp_path / "a file"
     file.touch()
-    with pytest.raises(DatabaseError, match=message):
+    with pytest.raises(DatabaseError, match=message) as raised:
         Database(bad_url.format(file=file, folder=tmp_path))
+    assert len(str(raised.value).splitlines()) == 1
 
 
-def test_passwords_in_urls_are_not_shown() -> None:
+@pytest.mark.parametrize("address", ["nonsense://{}@host/books", "postgresql://{}@host:port/books"])
+def test_passwords_in_urls_are_not_shown(address: str) -> None:
     with pytest.raises(DatabaseError) as raised:
-        Database("nonsense://ada:secret@host/books")
+        Database(address.format("ada:secret"))
     assert "secret" not in str(raised.value)
+
+
+def test_a_file_has_one_url_however_its_path_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path)
+    paths = ("a.db", "./link/a.db", tmp_path / "link" / "a.db", tmp_path / "a.db")
+    urls = set()
+    for path in paths:
+        database = Database(f"sqlite:///{path}")
+        urls.add(database.url)
+        database.close()
+    assert len(urls) == 1
+
+
+def test_a_database_in_memory_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    database = Database("sqlite://")
+    with database.writing() as session:
+        session.add(document())
+    assert count(database) == 1
+    assert list(tmp_path.iterdir()) == []

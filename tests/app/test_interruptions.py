@@ -1,7 +1,8 @@
 """Killed at any moment, a reading goes on from its last checkpoint and ends with the same bits.
 
-Real processes, really killed. Run as a script, this file is one such process: it forks readers and
-kills them, so that what takes long to import is imported once.
+Real processes, really killed when so much is stored; a reader waits a little after that point, so
+that none has ended before it is killed, however slow the machine. Run as a script, this file is one
+such process: it forks readers and kills them, so that what takes long to import is imported once.
 """
 
 from __future__ import annotations
@@ -14,17 +15,32 @@ import sqlite3
 import subprocess
 import sys
 import time
+import traceback
+from contextlib import closing
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from app.library import Library
 from app.settings import Settings
+from ingest.pipeline import Progress
 from tests.app.conftest import SENTENCE, bits
 from tests.conftest import ROOT
 
 ROUNDS = 6
-COMMAND = "import app.reading as r; r.CHECKPOINT_S = 0; from app.cli import main; main()"
+RUN_ON = 160
+"""Tokens that a reader reads on at most after what is stored is enough for it to be killed."""
+
+COMMAND = f"""
+import signal, app.console, app.reading
+from app.cli import main
+app.reading.CHECKPOINT_S = app.reading.CHECKPOINT_SHARE = 0
+app.console.ReadingDisplay.update = lambda display, path, read: (
+    read.tokens < 160 + {RUN_ON} or signal.pause()
+)
+main()
+"""
 
 
 @pytest.fixture
@@ -58,8 +74,10 @@ def test_killed_at_random_moments(
     )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout.splitlines()[-1])
-    assert report["kills_after_a_checkpoint"] >= 2
-    assert report["tokens"] == sorted(report["tokens"])  # nothing that was kept is lost again
+    *kept, whole = report["tokens"]
+    assert kept == sorted(kept)  # nothing that was kept is lost again
+    assert all(count >= wanted for count, wanted in zip(kept, report["wanted"], strict=True))
+    assert kept[-1] < whole
     assert report["interrupted"] == report["undisturbed"]
 
 
@@ -99,7 +117,7 @@ def stored_tokens(home: Path) -> int:
     database = home / "comet-reader.db"
     if not database.exists():
         return 0
-    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         try:
             return connection.execute("SELECT max(tokens_read) FROM snapshot").fetchone()[0] or 0
         except sqlite3.OperationalError:  # no tables yet
@@ -108,34 +126,52 @@ def stored_tokens(home: Path) -> int:
 
 def kill_rounds(book: Path, settings: Settings, apart: Settings) -> dict[str, object]:
     """Kill readers of `book` at random moments, check what they leave, and let the last one end."""
-    begun = time.monotonic()
     read_in_child(book, apart)
-    whole = time.monotonic() - begun
-    moments = random.Random(0)
+    chance = random.Random(0)
+    last = check_what_is_left(apart) - 2 * RUN_ON
+    wanted = [0, *sorted(chance.randrange(1, last) for _ in range(ROUNDS - 1))]
     tokens: list[int] = []
-    for _ in range(ROUNDS):
-        read_in_child(book, settings, killed_after=moments.uniform(0.1, 0.5) * whole)
+    for count in wanted:
+        read_in_child(book, settings, killed_at=count, later=chance.uniform(0, 0.02))
         tokens.append(check_what_is_left(settings))
     read_in_child(book, settings)
     return {
+        "wanted": wanted,
         "tokens": [*tokens, check_what_is_left(settings)],
-        "kills_after_a_checkpoint": sum(count > 0 for count in tokens),
         "interrupted": memory_bits(settings),
         "undisturbed": memory_bits(apart),
     }
 
 
-def read_in_child(book: Path, settings: Settings, killed_after: float | None = None) -> None:
+def read_in_child(
+    book: Path, settings: Settings, killed_at: int | None = None, later: float = 0.0
+) -> None:
+    """Read to the end, or until so many tokens are stored and `later` seconds have passed."""
     child = os.fork()
     if child == 0:
-        with Library.open(settings=settings) as library:
-            library.ingest(book)
-        os._exit(0)
-    if killed_after is not None:
-        time.sleep(killed_after)
+        read_and_exit(book, settings, killed_at)
+    if killed_at is not None:
+        while stored_tokens(settings.home) < killed_at:
+            assert os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+            time.sleep(0.002)
+        time.sleep(later)
         os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
-    assert killed_after is not None or status == 0
+    assert status == (0 if killed_at is None else signal.SIGKILL)
+
+
+def read_and_exit(book: Path, settings: Settings, killed_at: int | None) -> NoReturn:
+    def wait_to_be_killed(progress: Progress) -> None:
+        if killed_at is not None and progress.tokens >= killed_at + RUN_ON:
+            signal.pause()
+
+    try:
+        with Library.open(settings=settings) as library:
+            library.ingest(book, on_progress=wait_to_be_killed)
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
 
 
 def check_what_is_left(settings: Settings) -> int:
@@ -165,7 +201,7 @@ if __name__ == "__main__":
     import comet_core.generation  # noqa: F401
 
     app.reading.CHECKPOINT_S = 0.0
-    app.reading.CHECKPOINT_SHARE = 1
+    app.reading.CHECKPOINT_SHARE = 0
     given = Settings()
     report = kill_rounds(
         Path(sys.argv[1]), given, given.model_copy(update={"home": Path(sys.argv[2])})

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from app.database import Database
 from app.settings import Settings
 
 
@@ -32,6 +33,13 @@ def test_the_environment_and_options(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.url == "sqlite:////data/comet-reader.db"
     assert settings.model_cache == Path("/data/models")
     assert (settings.model, settings.device, settings.dtype) == ("models/mine", "cuda", None)
+
+
+def test_the_database_is_in_the_home_whatever_that_is_called(tmp_path: Path) -> None:
+    home = tmp_path / "what? a #home, 100%41 +mine & ü"
+    Database(Settings(home=home).url).close()
+    assert (home / "comet-reader.db").is_file()
+    assert list(tmp_path.iterdir()) == [home]
 
 
 def test_a_database_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import sqlalchemy
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from app.database import Database
 from app.errors import DamagedSnapshot, WrongModel
@@ -87,18 +87,15 @@ def a_state(value: float = 0.5) -> MemoryState:
 
 
 def add_document(database: Database) -> Document:
-    document = Document(
-        content_hash=str(id(object())),
-        title="Emma",
-        file_name="emma.txt",
-        pages=1,
-        characters=1,
-        tokens=1,
-        status="ready",
+    """The document to store snapshots of; there is another one, "other", beside it."""
+    fields = {"title": "Emma", "file_name": "emma.txt", "status": "ready"}
+    counts = {"pages": 1, "characters": 1, "tokens": 1}
+    document, other = (
+        Document(id=name, content_hash=name, **fields, **counts) for name in ("emma", "other")
     )
     with database.writing() as session:
-        session.query(Document).delete()
-        session.add(document)
+        session.execute(delete(Document))
+        session.add_all([document, other])
     return document
 
 
@@ -111,7 +108,7 @@ def store(
     finished: bool = True,
 ) -> str:
     with database.writing() as session:
-        return save_state(session, document, spec, state, finished=finished).id
+        return save_state(session, document, spec, "text 1", state, finished=finished).id
 
 
 def load(database: Database, snapshot_id: str, fingerprint: str = SPEC.fingerprint) -> MemoryState:
@@ -175,7 +172,7 @@ def test_a_replacement_that_fails_leaves_the_last_checkpoint(database: Database)
     document = add_document(database)
     last = store(database, document, a_state(1.0), finished=False)
     with pytest.raises(RuntimeError), database.writing() as session:
-        save_state(session, document, SPEC, a_state(2.0), finished=False)
+        save_state(session, document, SPEC, "text 1", a_state(2.0), finished=False)
         raise RuntimeError
     assert bits(load(database, last)) == bits(a_state(1.0))
 
@@ -193,6 +190,8 @@ TAMPERING = [
     "DELETE FROM snapshot_layer WHERE layer = 1",
     "DELETE FROM snapshot_layer",
     "INSERT INTO snapshot_layer SELECT snapshot_id, 2, data, checksum FROM snapshot_layer LIMIT 1",
+    "UPDATE snapshot SET document_id = 'other'",
+    "UPDATE snapshot SET extraction = 'markdown 1'",
     "UPDATE snapshot SET tail = x'07000000'",
     "UPDATE snapshot SET tokens_read = tokens_read + 1",
     "UPDATE snapshot SET chunks_read = 0",

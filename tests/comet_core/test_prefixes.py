@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import comet_core.prefixes
-from comet_core.generation import Fork, Sampling, answer, asked_tokens
+from comet_core.generation import Fork, Sampling, answer, asked_blocks
 from comet_core.memory import MemoryState
 from comet_core.prefixes import Prefix, PrefixCache, must_fold, open_state
 from comet_core.prompt import PromptFormat
@@ -83,14 +83,14 @@ def test_many_ask_at_once_and_each_gets_the_answer_of_asking_alone(monkeypatch) 
     def shared(pair: tuple[int, str]) -> str:
         together.wait()
         document, question = pair
-        asked = len(asked_tokens(PROMPT, question))
+        asked = len(asked_blocks(PROMPT, question)[0])
         start = cache.start(TALKER, document, lambda: documents[document], asked)
         return "".join(answer(TALKER, PROMPT, start, question, (), sampling))
 
     with ThreadPoolExecutor(len(pairs)) as pool:
         assert list(pool.map(shared, pairs)) == expected
     folds = {
-        (d, must_fold(TALKER, len(documents[d].tail), len(asked_tokens(PROMPT, q))))
+        (d, must_fold(TALKER, len(documents[d].tail), len(asked_blocks(PROMPT, q)[0])))
         for d, q in pairs
     }
     assert len(computed) == len(folds)  # for every document once with its tail, and once folded

@@ -89,6 +89,8 @@ def test_a_stopped_run_goes_on_to_the_same_bits(start_run, tmp_path: Path) -> No
     parts = []
     while len(parts) < 8:  # one step at a time, each in a trainer of its own
         parts += start_run("parts").run(max_minutes=0)
+        with start_run("parts").metrics.open("a") as metrics:  # killed after its checkpoint
+            metrics.write(json.dumps({"step": len(parts)}) + "\n")
     for a, b in zip(whole, parts, strict=True):
         assert (a.step, a.stage, a.loss, a.ages) == (b.step, b.stage, b.loss, b.ages)
     weights = [load_weights(start_run(name).export()) for name in ("whole", "parts")]
@@ -208,8 +210,8 @@ def test_stage_readings_stay_within_the_stage() -> None:
         reading = stage.reading(Random(n), stride=4)
         assert 2 <= len(reading.chunks) <= 5
         assert all(16 <= length <= 64 for length in reading.chunks)
-        rows = sum(reading.chunks) / 4
-        assert 0.25 * rows - 1 <= reading.temporary_rows <= 0.5 * rows + 1
+        share = reading.temporary_rows * 4 / sum(reading.chunks)
+        assert 0.24 <= share <= 0.51 or reading.temporary_rows in (8, 16)  # a whole chunk
 
 
 @pytest.mark.parametrize(
@@ -220,6 +222,9 @@ def test_stage_readings_stay_within_the_stage() -> None:
         (RECIPE.replace("chunk_size = 64", "chunk_size = 0"), "at least 1, got 0"),
         (RECIPE.split("[[stages]]")[0] + "x = [", "cannot be read"),
         (RECIPE.replace('name = "first"', ""), "name"),
+        (RECIPE.replace("warmup_steps", "warmup"), "warmup"),
+        (RECIPE.replace("chunks = [1, 2]", "chunks = [2, 1]"), "smallest and largest, got 2, 1"),
+        (RECIPE.replace('name = "first"', 'name = "first"\nkinds = ["nmber"]'), "got nmber"),
     ],
 )
 def test_a_wrong_recipe_is_named(tmp_path: Path, text: str, message: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 from hypothesis import given
@@ -87,6 +87,36 @@ def test_paths_that_lead_nowhere_are_errors_and_the_rest_is_found(
     assert names(found) == ["b.txt"]
     assert [type(e) for e in found.errors] == [error]
     assert found.errors[0].path == folder / name
+
+
+def test_files_are_not_compared_with_one_another(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(100):
+        (folder / f"{number}.txt").touch()
+        (folder / f"{number}.jpg").touch()
+    comparisons = 0
+    plain = PurePath.__eq__
+
+    def counted(self: PurePath, other: object) -> bool:
+        nonlocal comparisons
+        comparisons += 1
+        return plain(self, other)
+
+    monkeypatch.setattr(PurePath, "__eq__", counted)
+    found = find_files([folder])
+    assert (len(found.files), found.passed_over) == (103, 101)
+    assert comparisons < 10 * 204
+
+
+def test_a_problem_names_its_file() -> None:
+    path = Path("a.txt")
+    errors = (MissingFile(path), KeyError("S"), None)
+    assert [Outcome(path, Result.FAILED, error=error).problem for error in errors] == [
+        "a.txt does not exist; check the path.",
+        "a.txt: KeyError: 'S'",
+        None,
+    ]
 
 
 @given(files=PATHS, failing=PATHS, known=PATHS, missing=PATHS)

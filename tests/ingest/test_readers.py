@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from comet_core.errors import CometError
 from ingest import errors
-from ingest.readers import SUPPORTED, open_document
+from ingest.readers import SUPPORTED, extraction, open_document
 from ingest.readers.base import PAGE_CHARACTERS, Document, group_blocks, one_line
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(64)
@@ -49,6 +50,15 @@ def test_a_folder_is_not_a_file(tmp_path: Path) -> None:
 
 def test_a_path_that_the_system_refuses(tmp_path: Path) -> None:
     assert "too long" in fail(tmp_path / ("x" * 5000 + ".txt"), errors.UnreadableFile)
+
+
+def test_what_determines_a_text_is_known_by_the_name() -> None:
+    named = {suffix: extraction(Path(f"a{suffix.upper()}")) for suffix in SUPPORTED}
+    assert len(set(named.values())) == 6
+    assert {named[suffix] for suffix in MARKUP} == {named[".html"]}
+    assert f"pypdfium2 {version('pypdfium2')}" in named[".pdf"]
+    with pytest.raises(errors.UnknownFormat):
+        extraction(Path("a.jpg"))
 
 
 @pytest.mark.parametrize("suffix", SUPPORTED)

@@ -80,6 +80,7 @@ def test_title(markup: str, title: str | None) -> None:
         ("shift_jis", "shift_jis", "吾輩は猫である"),
         ("latin-1", "utf-8", "Où étiez-vous, mère ?"),
         *((code, "cp1252", "Où étiez-vous, mère ?") for code in ("hex", "idna", "undefined")),
+        *((f"utf-{n}", "cp1252", "Où étiez-vous, mère ?") for n in ("16", "16le", "32", "32be")),
         ("no-such-code", "cp1252", "Où étiez-vous l'été dernier, mère ?"),
     ],
 )

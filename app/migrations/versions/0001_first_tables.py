@@ -39,6 +39,7 @@ def upgrade() -> None:
         sa.Column("document_id", sa.String(32), nullable=False),
         sa.Column("fingerprint", sa.String(100), nullable=False),
         sa.Column("model_name", sa.Text(), nullable=False),
+        sa.Column("extraction", sa.Text(), nullable=False),
         sa.Column("tokens_read", sa.Integer(), nullable=False),
         sa.Column("chunks_read", sa.Integer(), nullable=False),
         sa.Column("tail", sa.LargeBinary(), nullable=False),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -14,6 +15,7 @@ from rich.table import Table
 
 from app import console
 from app.cli_context import Context
+from comet_core.errors import CometError
 
 if TYPE_CHECKING:
     from comet_core.checkpoint import LoadedModel
@@ -21,7 +23,24 @@ if TYPE_CHECKING:
 
 Trial = TypeVar("Trial")
 
-LENGTHS, KINDS = [1000, 2000, 4000, 8000], ["number"]
+
+class Kind(StrEnum):
+    """The kinds of facts that `comet_core.training.facts` makes."""
+
+    NUMBER = "number"
+    QUANTITY = "quantity"
+    NAME = "name"
+    DATE = "date"
+    PLACE = "place"
+    THING = "thing"
+
+
+LENGTHS, KINDS = [1000, 2000, 4000, 8000], [Kind.NUMBER]
+
+
+class NothingAsked(CometError):
+    """A data file has no question that could be asked."""
+
 
 app = typer.Typer(help="Measure what a memory holds.", no_args_is_help=True)
 
@@ -35,9 +54,9 @@ def facts(
     texts: Annotated[list[Path], typer.Argument(help="Books to plant facts in.")],
     out: Out,
     length: Annotated[list[int], typer.Option(help="Tokens of a text; may be repeated.")] = LENGTHS,
-    kind: Annotated[list[str], typer.Option(help="Kinds of facts; may be repeated.")] = KINDS,
-    facts: Annotated[int, typer.Option(help="Facts in a text, all asked for.")] = 1,
-    trials: Annotated[int, typer.Option(help="Texts of every length.")] = 40,
+    kind: Annotated[list[Kind], typer.Option(help="Kinds of facts; may be repeated.")] = KINDS,
+    facts: Annotated[int, typer.Option(min=1, help="Facts in a text, all asked for.")] = 1,
+    trials: Annotated[int, typer.Option(min=1, help="Texts of every length.")] = 40,
     seed: Seed = 1,
 ) -> None:
     """Plant facts in books and ask for them at the end, by length and depth."""
@@ -92,6 +111,8 @@ def qa(
         chosen = list(islice(load_documents([path]), documents))
         name = f"{path.parent.name}/{path.stem}"
         asked = _shown(ask_questions(loaded, chosen, questions, max_tokens, seed), name, None)
+        if not asked:
+            raise NothingAsked(f"{path} has no question that its first {max_tokens} tokens answer.")
         summaries[name] = summarize(asked)
         found += asked
     _write(out, "qa", loaded, setting, summaries, found)

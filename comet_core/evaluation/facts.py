@@ -12,6 +12,7 @@ from random import Random
 from typing import TypeVar
 
 from comet_core.checkpoint import LoadedModel
+from comet_core.errors import CometError
 from comet_core.evaluation.score import Share, exact_match, share
 from comet_core.generation import Sampling, answer
 from comet_core.reader import empty_state, read_batch
@@ -19,12 +20,17 @@ from comet_core.training.facts import Fact, make_facts
 
 DEPTHS = 10
 
+
+class TextsTooShort(CometError):
+    """No text is long enough to plant facts in at a length that was asked for."""
+
+
 Key = TypeVar("Key", int, str)
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One question asked: of how many tokens, how deep the fact lay (tenths, 0 is the start)."""
+    """One question asked: of how many tokens, and in which tenth of them the fact lay, from 0."""
 
     length: int
     depth: int
@@ -48,12 +54,12 @@ def plant_facts(
     """Read `trials` texts of every length with `facts` planted facts each, and ask for every fact.
 
     texts: token ids of texts the model was not trained on; those shorter than a length are not used
-    for it. Depths go round the tenths, so every tenth is asked equally often.
+    for it. Depths go round the tenths, then back to the end of a sentence. Raises TextsTooShort.
     """
     for length in lengths:
         long_enough = [text for text in texts if len(text) > length]
         if not long_enough:
-            raise ValueError(f"no text has {length} tokens; give longer ones")
+            raise TextsTooShort(f"None of the texts has {length} tokens; give longer ones.")
         rng = Random(f"{seed}/{length}")
         for begin in range(0, trials, batch):
             made = [
@@ -99,9 +105,9 @@ def _planted(
     for i, statement in enumerate(statements):
         depth = (number + i * DEPTHS // count) % DEPTHS
         spot = round((depth + rng.random()) / DEPTHS * room)
-        while 0 < spot < room and filler[spot - 1] != stop:
+        while spot and filler[spot - 1] != stop:
             spot -= 1
-        placed.append((spot, i, depth, statement))
+        placed.append((spot, i, spot * DEPTHS // (room + 1), statement))
     tokens: list[int] = []
     begin = 0
     for spot, _, _, statement in sorted(placed):

@@ -49,7 +49,7 @@ class OnTheDefaultModel:
         return {"invoke": ["cache_read_input"], "stream": ["cache_read_input"]}
 
     def invoke_with_cache_read_input(self, *, stream: bool = False) -> AIMessage:
-        model = ChatComet(**self.chat_model_params)
+        model = ChatComet(**self.chat_model_params, max_tokens=12)
         if not stream:
             return model.invoke("Who is the harbour master?")
         first, *rest = model.stream("Who is the harbour master?")

@@ -61,12 +61,9 @@ def test_planted_texts_hold_their_facts_where_they_say(loaded: LoadedModel, coun
         )
         assert len(tokens) == 1000
         said = loaded.prompt.decode(tokens)
-        assert sorted(d for _, d in planted) == sorted(
-            {(number + i * 10 // count) % 10 for i in range(count)}
-        )
         for fact, depth in planted:
-            where = said.index(fact.statement) / len(said)
-            assert abs(where - (depth + 0.5) / 10) < 0.17
+            where = said.index(fact.statement) / (len(said) - len(fact.statement))
+            assert abs(where - (depth + 0.5) / 10) <= 0.05 + 0.1 * (count > 1)  # others are before
             assert said[said.index(fact.statement) - 2] == "." or where < 0.05
 
 
@@ -80,7 +77,7 @@ def test_every_length_depth_and_kind_is_counted(loaded: LoadedModel) -> None:
     assert summary.all.asked == 40 == sum(s.asked for s in summary.by_kind.values())
     assert [s.asked for s in summary.by_length.values()] == [20, 20]
     for row in summary.by_length_and_depth.values():
-        assert [s.asked for s in row if s] == [2] * 10
+        assert sum(s.asked for s in row if s) == 20
 
 
 def test_a_right_answer_counts_and_a_wrong_one_does_not() -> None:

@@ -226,7 +226,7 @@ def _pieces(prompt: PromptFormat, tokens: Iterator[int]) -> Iterator[str]:
 
 
 def _until(stops: Sequence[str], pieces: Iterator[str]) -> Iterator[str]:
-    """The pieces up to the first stop text, which is not shown, even where it comes in parts."""
+    """The pieces up to the stop text that is complete first, which is not shown, even in parts."""
     if not stops:
         yield from pieces
         return
@@ -234,9 +234,10 @@ def _until(stops: Sequence[str], pieces: Iterator[str]) -> Iterator[str]:
     longest = max(map(len, stops))
     for piece in pieces:
         held += piece
-        found = [held.index(stop) for stop in stops if stop in held]
-        if found:
-            yield held[: min(found)]
+        ends = [(held.index(stop) + len(stop), -len(stop)) for stop in stops if stop in held]
+        if ends:
+            end, length = min(ends)
+            yield held[: end + length]
             return
         safe = len(held) - longest + 1
         if safe > 0:

@@ -24,11 +24,9 @@ from comet_core.memory import LayerMemory, LayerState, Memory
 
 @dataclass(frozen=True)
 class ChunkResult:
-    """What a chunk that was read leaves: the next memory, and for the curious and the trainer
-    the last layer's output at the text rows (B, n, d) and the gates (L, B, m_G)."""
+    """What a chunk that was read leaves: the next memory, and the gates (L, B, m_G) it went by."""
 
     memory: Memory
-    text_hidden: Tensor
     gates: Tensor
 
 
@@ -104,7 +102,6 @@ class CometModel(nn.Module):
         ]
         return ChunkResult(
             memory=tuple(state for state, _ in steps),
-            text_hidden=outputs[-1][:, layout.text.to(device)],
             gates=torch.stack([gate.squeeze(-1) for _, gate in steps]),
         )
 

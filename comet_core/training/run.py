@@ -8,10 +8,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer
 
 from comet_core import default_model
-from comet_core.checkpoint import assign, backbone_directory, load_backbone, load_weights
+from comet_core.checkpoint import (
+    assign,
+    backbone_directory,
+    load_backbone,
+    load_tokenizer,
+    load_weights,
+)
 from comet_core.device import choose_placement
 from comet_core.lora import add_lora
 from comet_core.model import CometModel
@@ -49,7 +54,7 @@ def open_run(
     model = CometModel(language_model, plan.sizes)
     if start is not None:
         assign(model, load_weights(start).tensors)
-    prompt = PromptFormat(AutoTokenizer.from_pretrained(source))
+    prompt = PromptFormat(load_tokenizer(source))
     documents = [
         tokenize(document, prompt)
         for document in load_documents(data / file for file in plan.questions)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
+from rich.text import Text
 
 from app import console
 from app.cli_context import Context
 from app.training_display import TrainingDisplay
+from app.training_plot import plot_metrics
+
+if TYPE_CHECKING:
+    from comet_core.training.recipe import Recipe
 
 
 def train(
@@ -18,34 +25,74 @@ def train(
     data: Annotated[Path, typer.Option(help="The directory its data files are in.")],
     run: Annotated[Path, typer.Option(help="The run's directory; a run there goes on.")],
     backbone: Annotated[
-        str | None, typer.Option(help="A directory or hub id; the default model if left out.")
+        str | None, typer.Option(help="A directory or hub id, where not the recipe's.")
     ] = None,
     start: Annotated[
         Path | None, typer.Option(help="CoMeT weights to start from, for a new run.")
     ] = None,
+    ceiling_of: Annotated[
+        Path | None,
+        typer.Option(
+            help="A run's directory: train what its memory is compared with, the backbone with the "
+            "whole text in its window, on the same samples.",
+        ),
+    ] = None,
     max_minutes: Annotated[
         float | None, typer.Option(help="Stop cleanly after so many minutes.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what memory and arithmetic it takes.")
+    ] = False,
 ) -> None:
     """Train a memory for a backbone; stopped at any time, the same command goes on."""
+    from comet_core.training.recipe import load_recipe
     from comet_core.training.run import open_run
 
     given: Context = context.obj
     settings = given.settings
+    plan = load_recipe(recipe)
+    if backbone is not None:
+        plan = replace(plan, backbone=backbone)
+    if dry_run:
+        console.out.print(_needs(plan, settings.model_cache))
+        return
     with console.waiting("Loading the model and the data"):
         trainer = open_run(
-            recipe=recipe,
+            recipe=plan,
             data=data,
             directory=run,
-            backbone=backbone,
             start=start,
+            ceiling_of=ceiling_of,
             cache=settings.model_cache,
             device=settings.device,
             dtype=settings.dtype,
         )
-    with TrainingDisplay(max_minutes) as display:
+    with TrainingDisplay(len(plan.stages), max_minutes) as display:
         for report in trainer.run(max_minutes):
-            display.update(report)
+            display.update(report, trainer.steps_left)
     weights = trainer.export()
     state = "finished" if trainer.finished else "stopped; the same command goes on"
     console.note(f"Step {trainer.step}, {state}. Weights: {weights}")
+    if image := plot_metrics(trainer.metrics):
+        console.note(f"How it went: {image}")
+
+
+def _needs(plan: Recipe, cache: Path) -> Table:
+    """What every stage takes, in a table."""
+    from comet_core.training.run import estimate_run
+
+    table = Table(
+        "stage", "text tokens", "weights", "trained", "states", "activations", "GB in all",
+        "TFLOP per 1,000 tokens", box=None, title="Estimated for bf16 and fused attention (a GPU)",
+        title_justify="left",
+    )  # fmt: skip
+    for stage, needs, arithmetic in estimate_run(plan, cache):
+        held = (needs.weights, needs.trained, needs.states, needs.activations + needs.gradients)
+        table.add_row(
+            Text(console.one_line(stage.name)),
+            f"{stage.longest:,}",
+            *(f"{nbytes / 1e9:.2f}" for nbytes in held),
+            f"{needs.total / 1e9:.1f}",
+            f"{arithmetic / 1e9:,.1f}",
+        )
+    return table

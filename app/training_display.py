@@ -20,7 +20,9 @@ LINE_SECONDS = 60  # between lines where there is no terminal to draw on
 class TrainingDisplay:
     """Loss, score, tokens a second and the time left of a run, on stderr."""
 
-    def __init__(self, max_minutes: float | None) -> None:
+    def __init__(self, stages: int, max_minutes: float | None) -> None:
+        self._stages = stages
+        self._steps = 0
         self._limit = None if max_minutes is None else max_minutes * 60
         self._begun = time.monotonic()
         self._shown = float("-inf")
@@ -40,27 +42,32 @@ class TrainingDisplay:
     ) -> None:
         self._live.stop()
 
-    def update(self, report: StepReport) -> None:
-        """Show a step; the loss is smoothed over about twenty."""
+    def update(self, report: StepReport, steps_left: int | None) -> None:
+        """Show a step; the loss is smoothed over about twenty. steps_left: at most, if known."""
         before = report.loss if self._loss is None else self._loss
         self._loss = 0.95 * before + 0.05 * report.loss
         self._tokens += report.tokens
-        line = self._line(report)
+        self._steps += 1
+        line = self._line(report, steps_left)
         if console.err.is_terminal:
             self._live.update(Text(line), refresh=True)
         elif time.monotonic() - self._shown > LINE_SECONDS:
             console.note(line)
             self._shown = time.monotonic()
 
-    def _line(self, report: StepReport) -> str:
+    def _line(self, report: StepReport, steps_left: int | None) -> str:
         seconds = time.monotonic() - self._begun
         parts = [
-            f"step {report.step}",
-            report.stage,
+            f"step {report.step + 1:,}",
+            f"stage {report.stage_number + 1}/{self._stages}: {report.stage}",
             f"loss {self._loss:.3f}",
             f"{report.score:.0%} of facts right",
             f"{self._tokens / max(seconds, 1e-9):,.0f} tokens/s",
         ]
+        left = None if steps_left is None else steps_left * seconds / self._steps
         if self._limit is not None:
-            parts.append(f"{console.duration(max(0, self._limit - seconds))} left")
+            stops = max(0, self._limit - seconds)
+            left = stops if left is None else min(left, stops)
+        if left is not None:
+            parts.append(f"at most {console.duration(left)} left")
         return "  ".join(parts)

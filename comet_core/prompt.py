@@ -20,6 +20,7 @@ from typing import cast
 from transformers import PreTrainedTokenizerBase
 
 CHATML_START, CHATML_END = "<|im_start|>", "<|im_end|>"
+NOT_IN_DOCUMENT = "That is not in the document."
 
 
 class PromptFormat:
@@ -84,9 +85,11 @@ class PromptFormat:
         return [*self.text(text), self.end]
 
     def decode(self, token_ids: list[int]) -> str:
-        """Token ids of an answer as text, control tokens left out."""
+        """Token ids of an answer as text; control tokens are left out, and NULs, which not every
+        database takes."""
         with self._lock:
-            return cast(str, self.tokenizer.decode(token_ids, skip_special_tokens=True))
+            text = cast(str, self.tokenizer.decode(token_ids, skip_special_tokens=True))
+        return text.replace("\0", "")
 
     def _control(self, text: str) -> list[int]:
         return self._encode(text, is_data=False)

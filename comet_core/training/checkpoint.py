@@ -13,7 +13,12 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch.optim import Optimizer
 
+from comet_core.errors import CometError
 from comet_core.model import CometModel
+
+
+class OtherRun(CometError):
+    """A checkpoint was written by a run of other sizes, another backbone or another objective."""
 
 
 def trainable(model: CometModel) -> dict[str, torch.nn.Parameter]:
@@ -32,11 +37,21 @@ def save_run(path: Path, model: CometModel, optimizer: Optimizer, progress: dict
 
 
 def load_run(path: Path, model: CometModel, optimizer: Optimizer) -> dict[str, Any]:
-    """Restore weights and optimizer in place; returns the progress that was saved."""
+    """Restore weights and optimizer in place; returns the progress that was saved.
+
+    Raises OtherRun where the checkpoint's weights are not those that are trained.
+    """
     state: dict[int, dict[str, torch.Tensor]] = {}
     with safe_open(path, "pt") as file:
         progress = json.loads(file.metadata()["progress"])
         weights = trainable(model)
+        shapes = {f"weight.{name}": list(p.shape) for name, p in weights.items()}
+        saved = [key for key in file.keys() if key.startswith("weight.")]  # noqa: SIM118
+        if {key: file.get_slice(key).get_shape() for key in saved} != shapes:
+            raise OtherRun(
+                f"The run in {path.parent} trains other weights (another backbone, other sizes, "
+                "a ceiling or none); give another --run."
+            )
         for key in file.keys():  # noqa: SIM118 - not a dict
             kind, rest = key.split(".", 1)
             if kind == "weight":

@@ -53,7 +53,11 @@ def _document(record: dict) -> QADocument:
         id=record["id"],
         sections=tuple(record["sections"]),
         questions=tuple(
-            Question(qa["question"], tuple(qa["answers"]), tuple(qa["sections"]))
+            Question(
+                question=qa["question"],
+                answers=() if qa.get("unanswerable") else tuple(qa["answers"]),
+                sections=tuple(qa["sections"]),
+            )
             for qa in record["qas"]
         ),
     )

@@ -28,12 +28,16 @@ MEASURES = (
 
 @dataclass(frozen=True)
 class Fact:
-    """A sentence, a question it answers, and the answer (each plain text)."""
+    """A sentence, a question it answers, and the answer (each plain text).
+
+    about: what is asked of whom; the same for all wordings of a question.
+    """
 
     kind: str
     statement: str
     question: str
     answer: str
+    about: tuple[str, str]
 
 
 def person(rng: Random) -> str:
@@ -92,6 +96,7 @@ def _number(rng: Random) -> Fact:
     answer = str(rng.randrange(10_000, 100_000))
     owner = rng.choice((thing(rng), thing(rng), person(rng)))
     verb, asked = rng.choice((("is", "is"), ("was", "was"), ("was", "is")))
+    name = rng.choice(WORDS["number_names"])
     statement, question = _forms(
         rng,
         [
@@ -110,39 +115,42 @@ def _number(rng: Random) -> Fact:
             "which {name} did {owner} have?",
             "tell me the {name} of {owner}.",
         ],
-        name=rng.choice(WORDS["number_names"]), owner=owner, answer=answer, verb=verb, asked=asked,
+        name=name, owner=owner, answer=answer, verb=verb, asked=asked,
     )  # fmt: skip
-    return Fact("number", statement, question, answer)
+    return Fact("number", statement, question, answer, (name, owner))
 
 
 def _quantity(rng: Random) -> Fact:
     owner = thing(rng)
     if rng.random() < 0.5:
-        quality, unit = rng.choice(MEASURES)
+        asked, unit = rng.choice(MEASURES)
         answer = f"{rng.randrange(3, 400)} {unit}"
         statement, question = _forms(
             rng,
             ["{owner} is {answer} {quality}.", "{owner} was {answer} {quality}.",
              "{owner} was exactly {answer} {quality}."],
             ["how {quality} is {owner}?", "how {quality} was {owner}?"],
-            owner=owner, answer=answer, quality=quality,
+            owner=owner, answer=answer, quality=asked,
         )  # fmt: skip
     else:
         answer = str(rng.randrange(2, 500))
+        asked = rng.choice(WORDS["counted"])
         statement, question = _forms(
             rng,
             ["{owner} had {answer} {counted}.", "there were {answer} {counted} in {owner}.",
              "{owner} has {answer} {counted}."],
             ["how many {counted} did {owner} have?", "how many {counted} were there in {owner}?",
              "how many {counted} does {owner} have?"],
-            owner=owner, answer=answer, counted=rng.choice(WORDS["counted"]),
+            owner=owner, answer=answer, counted=asked,
         )  # fmt: skip
-    return Fact("quantity", statement, question, answer)
+    return Fact("quantity", statement, question, answer, (asked, owner))
 
 
 def _name(rng: Random) -> Fact:
     answer = person(rng)
     if rng.random() < 0.6:
+        asked = rng.choice(WORDS["roles"])
+        whose = rng.choice((thing(rng), place(rng)))
         statement, question = _forms(
             rng,
             ["the {role} of {owner} was {answer}.", "the {role} of {owner} was named {answer}.",
@@ -150,20 +158,19 @@ def _name(rng: Random) -> Fact:
              "the {role} of {owner}, {answer}, was known to all."],
             ["who was the {role} of {owner}?", "what was the name of the {role} of {owner}?",
              "what was the {role} of {owner} called?"],
-            role=rng.choice(WORDS["roles"]),
-            owner=rng.choice((thing(rng), place(rng))),
-            answer=answer,
+            role=asked, owner=whose, answer=answer,
         )  # fmt: skip
     else:
+        asked, whose = rng.choice(WORDS["kin"]), person(rng)
         statement, question = _forms(
             rng,
             ["{who}'s {kin} was {answer}.", "{who}'s {kin} was called {answer}.",
              "{answer} was the {kin} of {who}.", "{who} had a {kin} named {answer}."],
             ["who was {who}'s {kin}?", "who was the {kin} of {who}?",
              "what was the name of {who}'s {kin}?"],
-            kin=rng.choice(WORDS["kin"]), who=person(rng), answer=answer,
+            kin=asked, who=whose, answer=answer,
         )  # fmt: skip
-    return Fact("name", statement, question, answer)
+    return Fact("name", statement, question, answer, (asked, whose))
 
 
 def _date(rng: Random) -> Fact:
@@ -182,6 +189,7 @@ def _date(rng: Random) -> Fact:
             "it is recorded that {owner} was {event} {answer}.",
         ]
         asked = "was {owner} {event}"
+    about = (words["event"], words["owner"])
     if rng.random() < 0.5:
         statement, question = _forms(
             rng,
@@ -189,12 +197,12 @@ def _date(rng: Random) -> Fact:
             [f"when {asked}?", f"in which year {asked}?", f"in what year {asked}?"],
             answer=f"in {year}", **words,
         )  # fmt: skip
-        return Fact("date", statement, question, year)
+        return Fact("date", statement, question, year, about)
     statement, question = _forms(
         rng, statements, [f"when {asked}?", f"on what date {asked}?", f"on which day {asked}?"],
         answer=f"on {day}", **words,
     )  # fmt: skip
-    return Fact("date", statement, question, day)
+    return Fact("date", statement, question, day, about)
 
 
 def _place(rng: Random) -> Fact:
@@ -211,14 +219,15 @@ def _place(rng: Random) -> Fact:
             ("came from", "did {who} come from"),
         )
     )
+    who = person(rng)
     statement, question = _forms(
         rng,
         [f"{{who}} {verb} {{answer}}.", f"{{who}}, they say, {verb} {{answer}}."],
         [f"where {asked}?"],
-        who=person(rng),
+        who=who,
         answer=answer,
     )
-    return Fact("place", statement, question, answer)
+    return Fact("place", statement, question, answer, (asked, who))
 
 
 def _thing(rng: Random) -> Fact:
@@ -236,15 +245,16 @@ def _thing(rng: Random) -> Fact:
              "what was the {vessel} of {who} called?"],
             who=who, vessel=vessel, answer=answer,
         )  # fmt: skip
-        return Fact("thing", statement, question, _upper(answer))
+        return Fact("thing", statement, question, _upper(answer), (vessel, who))
     answer = rng.choice((rng.choice(WORDS["nouns"]).capitalize(), rng.choice(WORDS["first_names"])))
+    animal = rng.choice(WORDS["animals"])
     statement, question = _forms(
         rng,
         ["{who} had a {animal} named {answer}.", "{who}'s {animal} was called {answer}."],
         ["what was {who}'s {animal} called?", "what was the name of {who}'s {animal}?"],
-        who=who, animal=rng.choice(WORDS["animals"]), answer=answer,
+        who=who, animal=animal, answer=answer,
     )  # fmt: skip
-    return Fact("thing", statement, question, answer)
+    return Fact("thing", statement, question, answer, (animal, who))
 
 
 MAKERS: dict[str, Callable[[Random], Fact]] = {

@@ -2,7 +2,7 @@
 mastered.
 
 Every step draws from a generator seeded by the recipe's seed and the step's number, so a run that
-was stopped goes on as if it had not been.
+was stopped goes on as if it had not been, and the ceiling of a run learns from its very samples.
 """
 
 from __future__ import annotations
@@ -24,28 +24,34 @@ from comet_core.model import CometModel
 from comet_core.prompt import PromptFormat
 from comet_core.training.checkpoint import load_run, save_run, trainable
 from comet_core.training.data import TokenizedDocument
-from comet_core.training.objective import answer_loss
-from comet_core.training.recipe import Recipe, Stage
+from comet_core.training.objective import Objective, answer_loss, window_loss
+from comet_core.training.recipe import BadRecipe, Recipe, Stage, free_rows
 from comet_core.training.samples import FactSampler, QuestionSampler, Reading, Sample
 
 CHECKPOINT_SECONDS = 300
+METRICS_FILE = "metrics.jsonl"
+LORA_FILE = "lora.safetensors"
+QUESTION_ROWS = 256  # left in a window for a question and its answer
 
 
 @dataclass(frozen=True)
 class StepReport:
     """One step as it is shown and as it is written to metrics.jsonl.
 
-    score: share of the last judged fact answers entirely right; tokens: text, questions and
-    answers.
+    right: share of this step's answers entirely right; score: of the last judged ones about facts.
+    ages: [right, asked] by age in chunks; unanswerable: the same of what the text does not answer.
+    tokens: text, questions and answers.
     """
 
     step: int
+    stage_number: int
     stage: str
     task: str
     loss: float
     right: float
     score: float
     ages: dict[int, list[int]]
+    unanswerable: list[int]
     chunk_size: int
     chunks: int
     temporary_rows: int
@@ -54,7 +60,12 @@ class StepReport:
 
 
 class Trainer:
-    """One run of a recipe in a directory of its own; an existing run there goes on."""
+    """One run of a recipe in a directory of its own; an existing run there goes on.
+
+    ceiling_of: the metrics of a memory's run. This run then trains what that memory is to be
+    compared with: the backbone alone, the whole text in its window, on the same samples in the same
+    number of steps. Raises BadRecipe where a stage is longer than the backbone's rows, or OtherRun.
+    """
 
     def __init__(
         self,
@@ -63,14 +74,20 @@ class Trainer:
         documents: Sequence[TokenizedDocument],
         recipe: Recipe,
         directory: Path,
-        backbone: str,
+        ceiling_of: Path | None = None,
     ) -> None:
         self.model, self.recipe, self.directory = model, recipe, directory
-        self.backbone = backbone
+        self.course = None if ceiling_of is None else _course(ceiling_of, recipe)
+        self._check_rows()
+        if self.course is not None:
+            for name, parameter in model.named_parameters():
+                if not name.startswith("language_model."):
+                    parameter.requires_grad_(False)
         self.facts = FactSampler(prompt, documents)
         self.questions = QuestionSampler(prompt, documents)
         self.optimizer = torch.optim.AdamW(self._groups(), betas=(0.9, 0.98), weight_decay=0.0)
-        self.step = self.stage_number = self.stage_step = 0
+        self.step = self.stage_step = 0
+        self.stage_number = self.course[0] if self.course else 0
         self.judged: deque[bool] = deque(maxlen=self.stage.judged)
         directory.mkdir(parents=True, exist_ok=True)
         if self.checkpoint.exists():
@@ -83,7 +100,7 @@ class Trainer:
 
     @property
     def metrics(self) -> Path:
-        return self.directory / "metrics.jsonl"
+        return self.directory / METRICS_FILE
 
     @property
     def stage(self) -> Stage:
@@ -94,6 +111,18 @@ class Trainer:
         """Whether the last stage is over."""
         return self.stage_number == len(self.recipe.stages)
 
+    @property
+    def steps_left(self) -> int | None:
+        """Steps to the end of the run at most; None where that is for mastery alone to say."""
+        if self.course is not None:
+            return len(self.course) - self.step
+        left = -self.stage_step
+        for stage in self.recipe.stages[self.stage_number :]:
+            if stage.max_steps is None:
+                return None
+            left += stage.max_steps
+        return max(0, left)
+
     def run(self, max_minutes: float | None = None) -> Iterator[StepReport]:
         """Train until the last stage is over or the time is up; a report a step, a checkpoint every
         five minutes and at the end."""
@@ -103,8 +132,8 @@ class Trainer:
                 report = self._train_step()
                 metrics.write(json.dumps(asdict(report)) + "\n")
                 metrics.flush()
-                yield report
                 self._advance()
+                yield report
                 now = time.monotonic()
                 if now - saved > CHECKPOINT_SECONDS:
                     self.save()
@@ -128,13 +157,16 @@ class Trainer:
         )
 
     def export(self) -> Path:
-        """Write the weights as a CoMeT checkpoint that can be read and answered with."""
-        path = self.directory / WEIGHTS_FILE
+        """Write the weights as a CoMeT checkpoint that can be read and answered with; those of a
+        ceiling, which has no memory, under a name of their own.
+        """
+        path = self.directory / (WEIGHTS_FILE if self.course is None else LORA_FILE)
+        local = Path(self.recipe.backbone)
         weights = Weights(
             {name: p.data for name, p in trainable(self.model).items()},
             self.recipe.sizes,
             self.recipe.lora_rank,
-            self.backbone,
+            str(local.resolve()) if local.is_dir() else self.recipe.backbone,
         )
         save_weights(path, weights)
         return path
@@ -143,6 +175,8 @@ class Trainer:
         progress = load_run(self.checkpoint, self.model, self.optimizer)
         self.step, self.stage_number = progress["step"], progress["stage"]
         self.stage_step = progress["stage_step"]
+        if self.course is not None:
+            self.stage_number = self._next_stage()  # the run it follows may have gone on
         if not self.finished:
             self.judged = deque(progress["judged"], maxlen=self.stage.judged)
 
@@ -177,9 +211,7 @@ class Trainer:
             torch.autocast(self.model.device.type, torch.bfloat16, enabled=mixed),
             disable_input_dtype_casting(self.model.language_model, active=mixed),
         ):
-            result = answer_loss(
-                self.model, samples, reading, checkpointed=self.recipe.checkpoint_chunks
-            )
+            result = self._objective(samples, reading)
         result.loss.backward()
         clip_grad_norm_(trainable(self.model).values(), self.recipe.clip_norm)
         self.optimizer.step()
@@ -187,14 +219,17 @@ class Trainer:
         right = result.right.tolist()
         if task == "facts":
             self.judged.extend(right)
+        ages, unanswerable = _tallies(samples, right)
         return StepReport(
             step=self.step,
+            stage_number=self.stage_number,
             stage=self.stage.name,
             task=task,
             loss=round(result.loss.item(), 4),
             right=sum(right) / len(right),
             score=sum(self.judged) / max(1, len(self.judged)),
-            ages=_by_age(samples, right),
+            ages=ages,
+            unanswerable=unanswerable,
             chunk_size=max(reading.chunks),
             chunks=len(reading.chunks),
             temporary_rows=reading.temporary_rows,
@@ -205,13 +240,19 @@ class Trainer:
             seconds=round(time.monotonic() - started, 3),
         )
 
+    def _objective(self, samples: Sequence[Sample], reading: Reading) -> Objective:
+        if self.course is not None:
+            return window_loss(self.model, samples)
+        return answer_loss(self.model, samples, reading, self.recipe.checkpoint_chunks)
+
     def _draw(self, rng: Random) -> tuple[str, Reading, list[Sample]]:
         stage = self.stage
-        reading = stage.reading(rng, self.model.config.stride)
+        reading = stage.reading(rng, self.model.config, self.model.backbone.max_rows)
         count = max(1, stage.step_tokens // reading.length)
         if rng.random() < stage.qa_share:
             drawn = (
-                self.questions.sample(rng, reading, stage.questions) for _ in range(20 * count)
+                self.questions.sample(rng, reading, stage.questions, stage.unanswerable)
+                for _ in range(20 * count)
             )
             samples = [sample for sample in drawn if sample][:count]
             if samples:
@@ -221,33 +262,79 @@ class Trainer:
             reading,
             [
                 self.facts.sample(
-                    rng, reading, stage.kinds, rng.randint(*stage.facts), stage.questions
+                    rng,
+                    reading,
+                    stage.kinds,
+                    rng.randint(*stage.facts),
+                    stage.questions,
+                    stage.unanswerable,
                 )
                 for _ in range(count)
             ],
         )
 
     def _advance(self) -> None:
-        """Count the step, and go to the next stage when this one is mastered or used up."""
+        """Count the step, and go to the next stage when this one is over."""
         self.step += 1
         self.stage_step += 1
-        stage = self.stage
-        mastered = (
-            len(self.judged) == stage.judged and sum(self.judged) >= stage.promote_at * stage.judged
-        )
-        if mastered or (stage.max_steps is not None and self.stage_step >= stage.max_steps):
-            self.stage_number += 1
+        number = self._next_stage()
+        if number != self.stage_number:
+            self.stage_number = number
             self.stage_step = 0
             if not self.finished:
                 self.judged = deque(maxlen=self.stage.judged)
 
+    def _next_stage(self) -> int:
+        """The stage of the next step: the same one until it is mastered or used up."""
+        if self.course is not None:
+            over = self.step >= len(self.course)
+            return len(self.recipe.stages) if over else self.course[self.step]
+        stage = self.stage
+        mastered = (
+            len(self.judged) == stage.judged and sum(self.judged) >= stage.promote_at * stage.judged
+        )
+        used_up = stage.max_steps is not None and self.stage_step >= stage.max_steps
+        return self.stage_number + (mastered or used_up)
 
-def _by_age(samples: Sequence[Sample], right: Sequence[bool]) -> dict[int, list[int]]:
-    """[right, asked] for every age in chunks."""
+    def _check_rows(self) -> None:
+        sizes, limit = self.model.config, self.model.backbone.max_rows
+        for stage in self.recipe.stages:
+            if free_rows(max(stage.chunk_sizes), sizes, limit) < 0:
+                raise BadRecipe(
+                    f"The stage '{stage.name}' has chunks that do not fit in the backbone's "
+                    f"{limit} rows; choose smaller chunk_sizes."
+                )
+            if self.course is not None and stage.longest + QUESTION_ROWS > limit:
+                raise BadRecipe(
+                    f"The stage '{stage.name}' has texts that do not fit in the backbone's window "
+                    f"of {limit} tokens, so it has no ceiling; choose fewer or smaller chunks."
+                )
+
+
+def _course(metrics: Path, recipe: Recipe) -> list[int]:
+    """The number of the stage at every step of another run; raises BadRecipe."""
+    names = [stage.name for stage in recipe.stages]
+    try:
+        steps = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
+        course = [names.index(step["stage"]) for step in steps]
+        if [step["step"] for step in steps] != list(range(len(steps))):
+            raise ValueError("its steps are not there from the first on")
+    except (OSError, ValueError) as error:
+        raise BadRecipe(f"{metrics} is not of a run of this recipe: {error}.") from error
+    if not course:
+        raise BadRecipe(f"{metrics} has no steps yet; train the memory first.")
+    return course
+
+
+def _tallies(
+    samples: Sequence[Sample], right: Sequence[bool]
+) -> tuple[dict[int, list[int]], list[int]]:
+    """[right, asked] for every age in chunks, and for what the texts do not answer."""
     ages: dict[int, list[int]] = {}
+    unanswerable = [0, 0]
     asked = [a for sample in samples for a in sample.asked]
     for question, ok in zip(asked, right, strict=True):
-        tally = ages.setdefault(question.age, [0, 0])
+        tally = ages.setdefault(question.age, [0, 0]) if question.answerable else unanswerable
         tally[0] += ok
         tally[1] += 1
-    return ages
+    return ages, unanswerable

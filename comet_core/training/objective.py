@@ -1,19 +1,22 @@
-"""The training objective: cross-entropy of answers given from memory alone.
+"""The training objectives: cross-entropy of answers given from memory alone, and, to compare a
+memory with, of answers given with the whole text in the window.
 
 All questions of a text are asked of one reading of it. Knows nothing of tasks or optimizers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.checkpoint import checkpoint
+from transformers import DynamicCache
 
-from comet_core.memory import Memory, select
+from comet_core.memory import Memory
 from comet_core.model import CometModel
 from comet_core.training.samples import Reading, Sample
 
@@ -39,23 +42,60 @@ def answer_loss(
     checkpointed: keep only the memory between chunks for the backward pass, and compute each
     chunk a second time; activation memory then grows with the state and not with the text.
     """
-    memory = _read(model, samples, reading, checkpointed)
+    texts = torch.tensor([s.tokens for s in samples], device=model.device)
+    read, tail = texts.split([reading.length - reading.tail, reading.tail], dim=1)
+    cache = model.prefix(_read(model, read, reading, checkpointed))
+    if reading.tail:
+        model.answer_hidden(cache, tail)
+    return _ask(
+        model,
+        samples,
+        cache,
+        lambda token_ids: model.answer_hidden(cache, token_ids, reading.tail),
+        model.backbone.logits,
+    )
+
+
+def window_loss(model: CometModel, samples: Sequence[Sample]) -> Objective:
+    """Ask all questions with the whole text in the window: full attention, no memory at all."""
+    decoder = model.language_model.model
+    cache = DynamicCache()
+    decoder(torch.tensor([s.tokens for s in samples], device=model.device), past_key_values=cache)
+    return _ask(
+        model,
+        samples,
+        cache,
+        lambda token_ids: decoder(token_ids, past_key_values=cache).last_hidden_state,
+        model.language_model.lm_head,
+    )
+
+
+def _ask(
+    model: CometModel,
+    samples: Sequence[Sample],
+    cache: DynamicCache,
+    run: Callable[[Tensor], Tensor],
+    head: Callable[[Tensor], Tensor],
+) -> Objective:
+    """Ask every question behind its text's row of `cache`, which becomes a row a question.
+
+    run: (questions, n) token ids behind the cached rows -> hidden states (questions, n, d);
+    head: hidden states (..., d) -> logits.
+    """
     owners = [i for i, sample in enumerate(samples) for _ in sample.asked]
-    memory = select(memory, torch.tensor(owners, device=model.device))
-    sequences, targets = [], []
-    for sample in samples:
-        tail = sample.tokens[reading.length - reading.tail :]
-        for asked in sample.asked:
-            known = [*tail, *asked.question]
-            sequences.append(torch.tensor([*known, *asked.answer[:-1]]))
-            targets.append(torch.tensor([IGNORED] * (len(known) - 1) + asked.answer))
-    pad = torch.nn.utils.rnn.pad_sequence
-    token_ids = pad(sequences, batch_first=True).to(model.device)
-    labels = pad(targets, batch_first=True, padding_value=IGNORED).to(model.device)
-    hidden = model.answer_hidden(model.prefix(memory), token_ids)
+    cache.batch_select_indices(torch.tensor(owners, device=model.device))
+    asked = [a for sample in samples for a in sample.asked]
+    token_ids = pad_sequence(
+        [torch.tensor([*a.question, *a.answer[:-1]]) for a in asked], batch_first=True
+    )
+    labels = pad_sequence(
+        [torch.tensor([IGNORED] * (len(a.question) - 1) + a.answer) for a in asked],
+        batch_first=True,
+        padding_value=IGNORED,
+    ).to(model.device)
     wanted = labels != IGNORED
-    logits = model.backbone.logits(hidden[wanted]).float()
-    return _score(logits, labels, wanted)
+    hidden = run(token_ids.to(model.device))
+    return _score(head(hidden[wanted]).float(), labels, wanted)
 
 
 def _score(logits: Tensor, labels: Tensor, wanted: Tensor) -> Objective:
@@ -69,15 +109,9 @@ def _score(logits: Tensor, labels: Tensor, wanted: Tensor) -> Objective:
     return Objective(per_answer.mean(), wrong == 0)
 
 
-def _read(
-    model: CometModel, samples: Sequence[Sample], reading: Reading, checkpointed: bool
-) -> Memory:
-    texts = torch.tensor([s.tokens for s in samples], device=model.device)
-    memory = model.empty_memory(len(samples))
-    begin = 0
-    for length in reading.chunks:
-        chunk = texts[:, begin : begin + length]
-        begin += length
+def _read(model: CometModel, texts: Tensor, reading: Reading, checkpointed: bool) -> Memory:
+    memory = model.empty_memory(len(texts))
+    for chunk in texts.split(reading.chunks, dim=1):
 
         def step(memory: Memory, chunk: Tensor = chunk) -> Memory:
             return model.read_chunk(memory, chunk, reading.temporary_rows).memory

@@ -13,6 +13,7 @@ from random import Random
 
 from pydantic import TypeAdapter, ValidationError
 
+from comet_core import default_model
 from comet_core.config import CometConfig
 from comet_core.errors import CometError
 from comet_core.training.facts import MAKERS
@@ -36,8 +37,11 @@ class Stage:
     kinds: list[str] = field(default_factory=lambda: list(MAKERS))
     facts: tuple[int, int] = (1, 1)
     questions: int = 1
+    """Questions asked of a text at most, all of one reading."""
     qa_share: float = 0.0
     """Share of steps whose questions are people's questions about real documents."""
+    unanswerable: float = 0.0
+    """Share of questions that the text does not answer; what is right is then to say so."""
     step_tokens: int = 1024
     """Text tokens read a step; as many documents as fit, at least one."""
     promote_at: float = 0.9
@@ -50,22 +54,42 @@ class Stage:
     def __post_init__(self) -> None:
         if unknown := set(self.kinds) - MAKERS.keys():
             raise ValueError(f"kinds are {', '.join(MAKERS)}, got {', '.join(sorted(unknown))}")
+        for name in ("qa_share", "unanswerable"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is a share from 0 to 1, got {getattr(self, name)}")
+        if self.qa_share == 1 and self.max_steps is None:
+            raise ValueError("only answers about facts are judged: a qa_share of 1 needs max_steps")
         for pair in (self.chunks, self.facts, self.temporary_share):
             if pair[0] > pair[1]:
                 raise ValueError(f"a pair is smallest and largest, got {pair[0]}, {pair[1]}")
 
-    def reading(self, rng: Random, stride: int) -> Reading:
-        """How one batch is read; half of the readings have chunks of random length."""
+    def reading(self, rng: Random, sizes: CometConfig, max_rows: int) -> Reading:
+        """How one batch is read; half of the readings have chunks of random length.
+
+        max_rows: what the backbone can attend over; the FIFO never takes more than is left of it.
+        """
         size = rng.choice(self.chunk_sizes)
         count = rng.randint(*self.chunks)
         uneven = rng.random() < 0.5
         chunks = [rng.randint(size // 2, size) if uneven else size for _ in range(count)]
         share = rng.uniform(*self.temporary_share)
+        wanted = max(-(-size // sizes.stride), round(share * sum(chunks) / sizes.stride))
         return Reading(
             chunks=chunks,
             tail=rng.choice([0, 0, rng.randrange(size // 2)]),
-            temporary_rows=max(-(-size // stride), round(share * sum(chunks) / stride)),
+            temporary_rows=min(wanted, free_rows(size, sizes, max_rows)),
         )
+
+    @property
+    def longest(self) -> int:
+        """Text tokens of the longest reading it can draw."""
+        size = max(self.chunk_sizes)
+        return self.chunks[1] * size + size // 2
+
+
+def free_rows(chunk: int, sizes: CometConfig, max_rows: int) -> int:
+    """Rows left for the FIFO beside a chunk of so many text tokens; negative: it does not fit."""
+    return max_rows - 2 * sizes.global_rows - chunk - -(-chunk // sizes.stride)
 
 
 @dataclass(frozen=True)
@@ -73,10 +97,13 @@ class Recipe:
     """A whole recipe."""
 
     sizes: CometConfig
+    """Of the model that is answered with; stages may train on other chunk sizes and FIFO limits."""
     stages: list[Stage]
     questions: list[str]
     """JSONL files, below the data directory, whose questions are asked; their documents are also
     the text facts stand in."""
+    backbone: str = default_model.NAME
+    """A directory or hub id of a language model."""
     lora_rank: int = 16
     learning_rate: float = 7e-4
     memory_learning_rate: float = 2e-3
@@ -84,11 +111,14 @@ class Recipe:
     warmup_steps: int = 40
     clip_norm: float = 1.0
     checkpoint_chunks: bool = False
+    """Compute every chunk twice, and keep only the memory between chunks meanwhile."""
     seed: int = 1
 
     def __post_init__(self) -> None:
         if not self.stages:
             raise ValueError("a recipe needs at least one stage")
+        if len({stage.name for stage in self.stages}) < len(self.stages):
+            raise ValueError("two stages have the same name")
 
 
 def load_recipe(path: Path) -> Recipe:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from transformers import AutoConfig
 
 from comet_core import default_model
 from comet_core.checkpoint import (
@@ -18,45 +19,75 @@ from comet_core.checkpoint import (
     load_weights,
 )
 from comet_core.device import choose_placement
+from comet_core.errors import ModelNotFound
 from comet_core.lora import add_lora
 from comet_core.model import CometModel
 from comet_core.prompt import PromptFormat
 from comet_core.training.data import load_documents, tokenize
-from comet_core.training.loop import Trainer
-from comet_core.training.recipe import load_recipe
+from comet_core.training.estimate import Footprint, arithmetic, footprint, shape_of
+from comet_core.training.loop import METRICS_FILE, Trainer
+from comet_core.training.recipe import Recipe, Stage
 
 
 def open_run(
-    recipe: Path,
+    recipe: Recipe,
     data: Path,
     directory: Path,
     cache: Path,
-    backbone: str | None = None,
     start: Path | None = None,
+    ceiling_of: Path | None = None,
     device: str | None = None,
     dtype: str | None = None,
 ) -> Trainer:
     """A trainer for the run in `directory`, which goes on if it has begun.
 
-    start: CoMeT weights that a new run starts from; their sizes may differ from the recipe's in all
-    but the number of global rows and the adapters' ranks. Raises BadRecipe, DataNotFound, and what
+    start: weights that a new run starts from; their sizes may differ from the recipe's in all but
+    the number of global rows and the adapters' ranks. ceiling_of: the directory of a memory's run
+    whose full-attention ceiling this run trains. Raises BadRecipe, DataNotFound, OtherRun, and what
     `comet_core.checkpoint` raises.
     """
-    plan = load_recipe(recipe)
     placement = choose_placement(device, dtype)
-    name = backbone or default_model.NAME
-    source = backbone_directory(name, cache)
+    source = backbone_directory(recipe.backbone, cache)
     language_model = load_backbone(source, placement.dtype)
-    if placement.device.type == "cpu":  # torch's fused attention trains slower there
+    if placement.device.type == "cpu" and ceiling_of is None:
+        # On short chunks torch's fused attention trains slower there; on whole texts it is needed.
         language_model.set_attn_implementation("eager")
-    torch.manual_seed(plan.seed)
-    add_lora(language_model, plan.lora_rank)
-    model = CometModel(language_model, plan.sizes)
+    torch.manual_seed(recipe.seed)
+    add_lora(language_model, recipe.lora_rank)
+    model = CometModel(language_model, recipe.sizes)
     if start is not None:
         assign(model, load_weights(start).tensors)
     prompt = PromptFormat(load_tokenizer(source))
     documents = [
         tokenize(document, prompt)
-        for document in load_documents(data / file for file in plan.questions)
+        for document in load_documents(data / file for file in recipe.questions)
     ]
-    return Trainer(model.to(placement.device), prompt, documents, plan, directory, name)
+    return Trainer(
+        model.to(placement.device),
+        prompt,
+        documents,
+        recipe,
+        directory,
+        ceiling_of / METRICS_FILE if ceiling_of else None,
+    )
+
+
+def estimate_run(recipe: Recipe, cache: Path) -> list[tuple[Stage, Footprint, float]]:
+    """What every stage takes: bytes at the peak, and floating point operations a text token.
+
+    Reads no weights. Raises ModelNotFound.
+    """
+    name = recipe.backbone
+    source = default_model.default_backbone(cache) if name == default_model.NAME else name
+    try:
+        config = AutoConfig.from_pretrained(source)
+    except (OSError, ValueError) as error:
+        raise ModelNotFound(
+            f"No configuration of the model '{name}' could be had; give a directory, or a hub id "
+            "while you are online."
+        ) from error
+    shape = shape_of(config, recipe)
+    return [
+        (stage, footprint(shape, recipe, stage), arithmetic(shape, recipe, stage))
+        for stage in recipe.stages
+    ]

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from itertools import accumulate
 from random import Random
 
-from comet_core.prompt import PromptFormat
-from comet_core.training.data import TokenizedDocument
-from comet_core.training.facts import make_facts
+from comet_core.prompt import NOT_IN_DOCUMENT, PromptFormat
+from comet_core.training.data import Question, TokenizedDocument
+from comet_core.training.facts import Fact, make_facts
+
+TRIES = 20  # at drawing a question that a text does not answer
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,13 @@ class Asked:
     """A question and its answer as token ids, and how far back the fact lies.
 
     age: whole chunks between the one that holds the fact and the question; -1 where unknown or in
-    the tail.
+    the tail. answerable: whether the text has the answer; if not, that is the answer.
     """
 
     question: list[int]
     answer: list[int]
     age: int = -1
+    answerable: bool = True
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,10 @@ class Reading:
         return len(ends) - 1 - bisect_right(ends, position)
 
 
+def _unanswerable(prompt: PromptFormat, question: str) -> Asked:
+    return Asked(prompt.question(question), prompt.answer(NOT_IN_DOCUMENT), answerable=False)
+
+
 class FactSampler:
     """Facts planted between the sentences of real text."""
 
@@ -67,16 +74,22 @@ class FactSampler:
         self._ends = {full_stop}
 
     def sample(
-        self, rng: Random, reading: Reading, kinds: list[str], facts: int, questions: int
+        self,
+        rng: Random,
+        reading: Reading,
+        kinds: list[str],
+        facts: int,
+        questions: int,
+        unanswerable: float = 0.0,
     ) -> Sample:
         """One text of exactly `reading.length` tokens with `facts` facts; at most `questions`
-        asked.
+        asked, the share `unanswerable` of them about facts that were not planted.
         """
         made = make_facts(rng, kinds, facts)
         planted = [self.prompt.text(" " + fact.statement) for fact in made]
         room = reading.length - sum(map(len, planted))
         if room < 0:
-            return self.sample(rng, reading, kinds, max(1, facts - 1), questions)
+            return self.sample(rng, reading, kinds, max(1, facts - 1), questions, unanswerable)
         filler = self.filler(rng, room)
         spots = sorted(self._spot(rng, filler) for _ in planted)
         tokens: list[int] = []
@@ -89,17 +102,27 @@ class FactSampler:
             begin = spot
         tokens += filler[begin:]
         chosen = rng.sample(range(len(made)), min(questions, len(made)))
-        return Sample(
-            tokens,
-            [
-                Asked(
-                    self.prompt.question(made[i].question),
-                    self.prompt.answer(made[i].answer),
-                    reading.age(positions[i]),
-                )
-                for i in chosen
-            ],
-        )
+        asked = [
+            Asked(
+                self.prompt.question(made[i].question),
+                self.prompt.answer(made[i].answer),
+                reading.age(positions[i]),
+            )
+            for i in chosen
+        ]
+        if unanswerable:
+            asked = [
+                self._unplanted(rng, kinds, made) if rng.random() < unanswerable else a
+                for a in asked
+            ]
+        return Sample(tokens, asked)
+
+    def _unplanted(self, rng: Random, kinds: list[str], planted: Sequence[Fact]) -> Asked:
+        """A question about none of the planted facts."""
+        known = {fact.about for fact in planted}
+        while (fact := make_facts(rng, kinds, 1)[0]).about in known:
+            pass
+        return _unanswerable(self.prompt, fact.question)
 
     def filler(self, rng: Random, length: int) -> list[int]:
         """`length` tokens of running text, from as many texts as it takes."""
@@ -126,8 +149,11 @@ class QuestionSampler:
         self.prompt = prompt
         self.documents = [d for d in documents if d.questions]
 
-    def sample(self, rng: Random, reading: Reading, questions: int) -> Sample | None:
-        """Consecutive sections cut to `reading.length` tokens, and questions they answer.
+    def sample(
+        self, rng: Random, reading: Reading, questions: int, unanswerable: float = 0.0
+    ) -> Sample | None:
+        """Consecutive sections cut to `reading.length` tokens, and questions they answer; the share
+        `unanswerable` of these gives way to questions that the text does not answer.
 
         None where the document chosen is too short or has no question within the window.
         """
@@ -147,14 +173,40 @@ class QuestionSampler:
         ]
         if not held:
             return None
-        return Sample(
-            document.tokens[begin:stop],
-            [
-                Asked(
-                    self.prompt.question(q.question),
-                    self.prompt.answer(rng.choice(q.answers)),
-                    reading.age(starts[max(q.sections) + 1] - begin - 1),
-                )
-                for q in rng.sample(held, min(questions, len(held)))
-            ],
-        )
+        tokens = document.tokens[begin:stop]
+        asked = [
+            Asked(
+                self.prompt.question(q.question),
+                self.prompt.answer(rng.choice(q.answers)),
+                reading.age(starts[max(q.sections) + 1] - begin - 1),
+            )
+            for q in rng.sample(held, min(questions, len(held)))
+        ]
+        if unanswerable:
+            text = self.prompt.decode(tokens).casefold()
+            asked = [
+                self._foreign(rng, document, text) or a if rng.random() < unanswerable else a
+                for a in asked
+            ]
+        return Sample(tokens, asked)
+
+    def _foreign(self, rng: Random, document: TokenizedDocument, text: str) -> Asked | None:
+        """A question that the text, a part of `document`, does not answer: one marked so in the
+        data, or one of another document whose answers do not occur in the text.
+
+        None where none was found.
+        """
+        marked = [q for q in document.questions if not q.answers]
+        if marked and rng.random() < 0.5:
+            return _unanswerable(self.prompt, rng.choice(marked).question)
+        for _ in range(TRIES):
+            other = rng.choice(self.documents)
+            question = rng.choice(other.questions)
+            if other is not document and question.answers and not _occurs(question, text):
+                return _unanswerable(self.prompt, question.question)
+        return None
+
+
+def _occurs(question: Question, text: str) -> bool:
+    """Whether an answer stands in a text in lower case."""
+    return any(answer.casefold() in text for answer in question.answers)

@@ -1,5 +1,6 @@
 """Training, evaluating and importing from the command line, with tiny models."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -63,6 +64,17 @@ def test_train_goes_on_and_its_weights_can_be_measured(comet, data: Path, tiny_m
     assert "Step 3, finished" in finished.stderr
     assert "loss" in finished.stderr and "tokens/s" in finished.stderr
     assert len((data / "run" / "metrics.jsonl").read_text().splitlines()) == 3
+    assert "at most 0:0" in finished.stderr  # two steps are left
+    if importlib.util.find_spec("matplotlib"):
+        assert (data / "run" / "metrics.png").read_bytes().startswith(b"\x89PNG")
+
+    dry = comet(*train, "--dry-run")
+    assert dry.returncode == 0 and "only" in dry.stdout and "GB in all" in dry.stdout
+
+    train[train.index(data / "run")] = data / "top"
+    topped = comet(*train, "--ceiling-of", data / "run")
+    assert topped.returncode == 1  # the tiny model's window is smaller than its texts
+    assert "choose fewer or smaller chunks" in topped.stderr
 
     out = data / "results" / "facts.json"
     measured = comet(
@@ -72,7 +84,7 @@ def test_train_goes_on_and_its_weights_can_be_measured(comet, data: Path, tiny_m
     assert measured.returncode == 0, measured.stderr
     assert "Facts exactly right" in measured.stdout
     result = json.loads(out.read_text())
-    assert result["suite"] == "facts" and result["summary"]["all"]["asked"] == 3
+    assert result["suite"] == "facts" and result["summary"]["memory"]["all"]["asked"] == 3
     assert len(result["trials"]) == 3 and result["setting"]["lengths"] == [200]
 
     out = data / "results" / "qa.json"

@@ -1,7 +1,9 @@
 """Training on tiny random models: it learns, and a run that was stopped goes on as if never so."""
 
+import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -10,11 +12,13 @@ import torch
 from comet_core_tiny import CONTROL, make_model, make_tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
+from training_tiny import RECIPE, write_data
 
 from comet_core.checkpoint import WEIGHTS_FILE, load_model, load_weights
+from comet_core.config import CometConfig
 from comet_core.errors import CometError
-from comet_core.prompt import PromptFormat
-from comet_core.training.data import DataNotFound, load_documents, tokenize
+from comet_core.prompt import NOT_IN_DOCUMENT, PromptFormat
+from comet_core.training.data import DataNotFound, TokenizedDocument, load_documents, tokenize
 from comet_core.training.facts import MAKERS, make_facts
 from comet_core.training.loop import Trainer
 from comet_core.training.objective import answer_loss
@@ -22,45 +26,13 @@ from comet_core.training.recipe import BadRecipe, Stage, load_recipe
 from comet_core.training.run import open_run
 from comet_core.training.samples import FactSampler, QuestionSampler, Reading
 
-RECIPE = """
-questions = ["some/train.jsonl"]
-lora_rank = 2
-learning_rate = 0.01
-memory_learning_rate = 0.01
-warmup_steps = 2
-seed = 3
-[sizes]
-chunk_size = 64
-stride = 4
-global_rows = 4
-temporary_rows = 16
-adapter_rank = 2
-[[stages]]
-name = "first"
-chunk_sizes = [64]
-chunks = [1, 2]
-temporary_share = [0.2, 1.0]
-step_tokens = 256
-qa_share = 0.5
-max_steps = 4
-[[stages]]
-name = "second"
-chunk_sizes = [48, 64]
-chunks = [2, 3]
-step_tokens = 256
-max_steps = 4
-"""
+PROMPT = PromptFormat(make_tokenizer(CONTROL))
+SIZES = CometConfig(chunk_size=64, stride=4, global_rows=4, temporary_rows=16)
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    folder = tmp_path / "data" / "some"
-    folder.mkdir(parents=True)
-    sections = [f"The name of person {n} is Anna. She has {n} cats. " * 3 for n in range(5)]
-    qas = [{"question": f"Cats of {n}?", "answers": [str(n)], "sections": [n]} for n in range(5)]
-    record = {"id": "a", "title": "A", "sections": sections, "qas": qas}
-    (folder / "train.jsonl").write_text(json.dumps(record) + "\n")
-    return tmp_path / "data"
+    return write_data(tmp_path / "data")
 
 
 @pytest.fixture
@@ -69,11 +41,10 @@ def start_run(tmp_path: Path, data: Path, tiny_model: Path) -> Callable[[str], T
 
     def start(name: str) -> Trainer:
         return open_run(
-            recipe=tmp_path / "recipe.toml",
+            recipe=replace(load_recipe(tmp_path / "recipe.toml"), backbone=str(tiny_model)),
             data=data,
             directory=tmp_path / name,
             cache=tmp_path,
-            backbone=str(tiny_model),
             device="cpu",
             dtype="float32",
         )
@@ -149,7 +120,7 @@ def test_checkpointed_gradients_are_the_same() -> None:
         gradients.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
     assert len(gradients[0]) == len(gradients[1]) > 20
     for a, b in zip(*gradients, strict=True):
-        torch.testing.assert_close(a, b)
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-6)
 
 
 def tokenize_text(prompt: PromptFormat, text: str):
@@ -189,25 +160,97 @@ def test_a_planted_text_has_its_length_and_its_facts(seed, chunks, tail, facts) 
         assert asked.age in {reading.age(i) for i in range(reading.length)}
 
 
-def test_questions_are_those_of_the_window(data: Path) -> None:
-    prompt = PromptFormat(make_tokenizer(CONTROL))
-    documents = [tokenize(d, prompt) for d in load_documents([data / "some/train.jsonl"])]
-    sampler = QuestionSampler(prompt, documents)
+@pytest.fixture
+def documents(data: Path) -> list[TokenizedDocument]:
+    return [tokenize(d, PROMPT) for d in load_documents([data / "some/train.jsonl"])]
+
+
+def test_questions_are_those_of_the_window(documents: list[TokenizedDocument]) -> None:
+    sampler = QuestionSampler(PROMPT, documents)
     reading = Reading([300], 20, 8)
     found = [s for n in range(30) if (s := sampler.sample(Random(n), reading, 3))]
     assert found
     for sample in found:
-        text = prompt.decode(sample.tokens)
+        text = PROMPT.decode(sample.tokens)
         assert len(sample.tokens) == reading.length
         for asked in sample.asked:
-            number = prompt.decode(asked.answer)
-            assert text.count(f"person {number} is") == 3  # the whole section is there
+            number = PROMPT.decode(asked.answer)
+            whole = (f"person {number} is", f"has {number} bridges")  # sections, all three times
+            assert 3 in map(text.count, whole)
+
+
+def test_what_a_text_does_not_answer_is_asked(documents: list[TokenizedDocument]) -> None:
+    reading = Reading([300], 20, 8)
+    known = {q.question: q for document in documents for q in document.questions}
+    sampler = QuestionSampler(PROMPT, documents)
+    drawn = [s for n in range(60) if (s := sampler.sample(Random(n), reading, 3, 0.5))]
+    asked = [(s, a) for s in drawn for a in s.asked]
+    foreign = [(s, a) for s, a in asked if not a.answerable]
+    assert 0.3 < len(foreign) / len(asked) < 0.7
+    questions = set()
+    for sample, absent in foreign:
+        assert PROMPT.decode(absent.answer) == NOT_IN_DOCUMENT
+        assert absent.answer[-1] == PROMPT.end
+        question = PROMPT.decode(absent.question).split("user\n")[1].split("assistant")[0].strip()
+        questions.add(question)
+        text = PROMPT.decode(sample.tokens)
+        assert not any(answer in text for answer in known[question].answers)
+    assert "Mayor?" in questions and len(questions) > 3
+
+
+@given(seed=st.integers(0, 10_000), facts=st.integers(1, 4))
+def test_facts_that_were_not_planted_are_asked_for(seed: int, facts: int) -> None:
+    sampler = FactSampler(PROMPT, [tokenize_text(PROMPT, "It rained. We slept. " * 90)])
+    reading = Reading([400, 300], 0, 8)
+    sample = sampler.sample(Random(seed), reading, sorted(MAKERS), facts, 4, unanswerable=1.0)
+    planted = sampler.sample(Random(seed), reading, sorted(MAKERS), facts, 4)
+    assert sample.tokens == planted.tokens  # the text is the same: only the questions are not
+    assert len(sample.asked) == len(planted.asked)
+    about = {tuple(a.question) for a in planted.asked}
+    for asked in sample.asked:
+        assert not asked.answerable and asked.answer == PROMPT.answer(NOT_IN_DOCUMENT)
+        assert tuple(asked.question) not in about
+
+
+def test_wordings_of_one_question_are_about_one_thing() -> None:
+    """Two facts about the same are told by `about`, whatever the words."""
+    by_about: dict[tuple[str, str], set[str]] = {}
+    for fact in make_facts(Random(1), ["number"], 4000):
+        by_about.setdefault(fact.about, set()).add(fact.question)
+        assert all(word.lower() in fact.question.lower() for word in fact.about)
+    assert max(map(len, by_about.values())) > 1
+
+
+def test_existing_recipes_draw_what_they_drew(documents: list[TokenizedDocument]) -> None:
+    """Runs of recipes from before `unanswerable` go on with the same samples."""
+    stage = Stage("s", [32, 64], (2, 5), (0.2, 1.0), facts=(1, 3), questions=2)
+    digest = hashlib.sha256()
+    for n in range(20):
+        rng = Random(f"1/{n}")
+        reading = stage.reading(rng, SIZES, max_rows=8192)
+        facts = FactSampler(PROMPT, documents).sample(rng, reading, stage.kinds, 2, 2)
+        asked = QuestionSampler(PROMPT, documents).sample(rng, reading, 2)
+        digest.update(repr((reading, facts.tokens, asked and asked.tokens)).encode())
+        for a in [*facts.asked, *(asked.asked if asked else [])]:
+            digest.update(repr((a.question, a.answer, a.age)).encode())
+    assert digest.hexdigest()[:16] == "09003d4d1621ddd3"
+
+
+def test_the_fifo_is_never_longer_than_the_backbone_allows() -> None:
+    stage = Stage("s", chunk_sizes=[32, 64], chunks=(1, 40), temporary_share=(0.0, 1.0))
+    rows = set()
+    for n in range(300):
+        reading = stage.reading(Random(n), SIZES, max_rows=128)
+        chunk = max(reading.chunks)
+        assert 2 * 4 + reading.temporary_rows + chunk + -(-chunk // 4) <= 128
+        rows.add(reading.temporary_rows)
+    assert max(rows) == 128 - 2 * 4 - 32 - 8
 
 
 def test_stage_readings_stay_within_the_stage() -> None:
     stage = Stage("s", chunk_sizes=[32, 64], chunks=(2, 5), temporary_share=(0.25, 0.5))
     for n in range(200):
-        reading = stage.reading(Random(n), stride=4)
+        reading = stage.reading(Random(n), SIZES, max_rows=8192)
         assert 2 <= len(reading.chunks) <= 5
         assert all(16 <= length <= 64 for length in reading.chunks)
         share = reading.temporary_rows * 4 / sum(reading.chunks)
@@ -225,6 +268,9 @@ def test_stage_readings_stay_within_the_stage() -> None:
         (RECIPE.replace("warmup_steps", "warmup"), "warmup"),
         (RECIPE.replace("chunks = [1, 2]", "chunks = [2, 1]"), "smallest and largest, got 2, 1"),
         (RECIPE.replace('name = "first"', 'name = "first"\nkinds = ["nmber"]'), "got nmber"),
+        (RECIPE.replace('"second"', '"first"'), "two stages have the same name"),
+        (RECIPE.replace("qa_share = 0.5", "unanswerable = 5"), "unanswerable is a share"),
+        (RECIPE.replace("qa_share = 0.5\nmax_steps = 4", "qa_share = 1"), "needs max_steps"),
     ],
 )
 def test_a_wrong_recipe_is_named(tmp_path: Path, text: str, message: str) -> None:
@@ -237,3 +283,11 @@ def test_missing_data_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataNotFound, match=r"none\.jsonl"):
         list(load_documents([tmp_path / "none.jsonl"]))
     assert issubclass(DataNotFound, CometError)
+
+
+def test_what_is_marked_unanswerable_has_no_answers(tmp_path: Path) -> None:
+    qa = {"question": "Mayor?", "answers": ["Olaf"], "sections": [0], "unanswerable": True}
+    record = {"id": "a", "title": "A", "sections": ["Olaf was."], "qas": [qa]}
+    (tmp_path / "plausible.jsonl").write_text(json.dumps(record) + "\n")
+    [document] = load_documents([tmp_path / "plausible.jsonl"])
+    assert document.questions[0].answers == ()

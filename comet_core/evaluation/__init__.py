@@ -1,2 +1,2 @@
-"""Measuring what a memory holds. A suite takes a model and plain data and returns plain results;
-it neither opens files nor prints."""
+"""Measuring what a memory holds. A suite takes readers and plain data and returns plain results; it
+writes no files and prints nothing."""

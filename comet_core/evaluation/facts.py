@@ -1,147 +1,226 @@
-"""Planted facts: what of a long text can still be said at its end, by length and depth.
+"""Planted facts: what of a long text can still be said at its end, by length, depth and kind.
 
 The paper's passkey experiment is one fact of kind "number". Every trial has its own text window,
-fact and place; all follow from the seed.
+facts and places; all follow from the seed, and all readers are asked the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from random import Random
-from typing import TypeVar
 
-from comet_core.checkpoint import LoadedModel
 from comet_core.errors import CometError
-from comet_core.evaluation.score import Share, exact_match, share
-from comet_core.generation import Sampling, answer
-from comet_core.reader import empty_state, read_batch
+from comet_core.evaluation.intervals import Estimate, estimate
+from comet_core.evaluation.readers import Exam, Reader, Watcher, ask
+from comet_core.evaluation.score import contains, exact_match
+from comet_core.prompt import PromptFormat
 from comet_core.training.facts import Fact, make_facts
 
 DEPTHS = 10
+ANSWER_TOKENS = 24
 
 
 class TextsTooShort(CometError):
-    """No text is long enough to plant facts in at a length that was asked for."""
+    """There is no text to plant facts in, or a length does not even hold the facts."""
 
 
-Key = TypeVar("Key", int, str)
+@dataclass(frozen=True)
+class Text:
+    """Books the model was not trained on, one or several joined, as token ids."""
+
+    names: tuple[str, ...]
+    tokens: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is planted: `trials` documents of every length (in tokens), each with `facts` facts of
+    the given kinds.
+    """
+
+    lengths: Sequence[int]
+    kinds: Sequence[str]
+    facts: int
+    trials: int
+    seed: int
+
+    @property
+    def questions(self) -> int:
+        return len(self.lengths) * self.trials * self.facts
+
+
+@dataclass(frozen=True)
+class Document:
+    """A text with facts in it. number: among those of its length. texts: the books it is made of;
+    more than one where no book is as long. facts: each with its depth, the tenth of the text in
+    which it lies, from 0; in the order of the text.
+    """
+
+    length: int
+    number: int
+    texts: tuple[str, ...]
+    tokens: list[int]
+    facts: tuple[tuple[Fact, int], ...]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a reader answered: right if it is the fact, contained if the fact's words are in it."""
+
+    answer: str
+    right: bool
+    contained: bool
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One question asked: of how many tokens, and in which tenth of them the fact lay, from 0."""
+    """One question, and what each reader said; None where the text did not fit the reader."""
 
     length: int
+    document: int
+    texts: tuple[str, ...]
     depth: int
     kind: str
     question: str
     expected: str
-    answer: str
-    right: bool
+    answers: dict[str, Said | None]
 
 
-def plant_facts(
-    loaded: LoadedModel,
-    texts: Sequence[Sequence[int]],
-    lengths: Sequence[int],
-    kinds: Sequence[str],
-    facts: int,
-    trials: int,
-    seed: int,
-    batch: int = 8,
-) -> Iterator[Trial]:
-    """Read `trials` texts of every length with `facts` planted facts each, and ask for every fact.
+def plant_facts(prompt: PromptFormat, texts: Sequence[Text], plan: Plan) -> Iterator[Document]:
+    """The documents of a plan, one after another; the same for the same seed.
 
-    texts: token ids of texts the model was not trained on; those shorter than a length are not used
-    for it. Depths go round the tenths, then back to the end of a sentence. Raises TextsTooShort.
+    Books that are shorter than a length are not used for it, unless all are: then whole books are
+    joined in a drawn order, over and over. Depths go round the tenths, then back to the end of a
+    sentence. Raises TextsTooShort.
     """
-    for length in lengths:
-        long_enough = [text for text in texts if len(text) > length]
-        if not long_enough:
-            raise TextsTooShort(f"None of the texts has {length} tokens; give longer ones.")
-        rng = Random(f"{seed}/{length}")
-        for begin in range(0, trials, batch):
-            made = [
-                _planted(loaded, rng, long_enough, length, kinds, facts, number)
-                for number in range(begin, min(begin + batch, trials))
-            ]
-            states = read_batch(
-                loaded.model, [empty_state(loaded.model) for _ in made], [t for t, _ in made]
+    texts = [text for text in texts if text.tokens]
+    if not texts:
+        raise TextsTooShort("There is not a word in these texts; give longer ones.")
+    for length in plan.lengths:
+        long_enough = [text for text in texts if len(text.tokens) > length]
+        rng = Random(f"{plan.seed}/{length}")
+        for number in range(plan.trials):
+            made = make_facts(rng, list(plan.kinds), plan.facts)
+            statements = [prompt.text(" " + fact.statement) for fact in made]
+            room = length - sum(map(len, statements))
+            if room <= 0:
+                raise TextsTooShort(
+                    f"{plan.facts} facts do not fit in {length} tokens; ask for longer texts."
+                )
+            chosen = rng.choice(long_enough) if long_enough else _joined(rng, texts, length)
+            book = chosen.tokens
+            start = rng.randrange(len(book) - room + 1)
+            tokens, facts = _planted(
+                rng, list(book[start : start + room]), made, statements, number, prompt
             )
-            for state, (_, planted) in zip(states, made, strict=True):
-                for fact, depth in planted:
-                    said = "".join(
-                        answer(
-                            loaded.model,
-                            loaded.prompt,
-                            state,
-                            fact.question,
-                            sampling=Sampling(max_tokens=24),
-                        )
-                    )
-                    right = exact_match(said, [fact.answer])
-                    yield Trial(length, depth, fact.kind, fact.question, fact.answer, said, right)
+            yield Document(length, number, chosen.names, tokens, facts)
+
+
+def _joined(rng: Random, texts: Sequence[Text], length: int) -> Text:
+    """Whole books, one behind the other, that have more than `length` tokens together."""
+    names: list[str] = []
+    tokens: list[int] = []
+    books = cycle(rng.sample(texts, len(texts)))
+    while len(tokens) <= length:
+        text = next(books)
+        names += text.names
+        tokens += text.tokens
+    return Text(tuple(names), tokens)
 
 
 def _planted(
-    loaded: LoadedModel,
     rng: Random,
-    texts: Sequence[Sequence[int]],
-    length: int,
-    kinds: Sequence[str],
-    count: int,
+    filler: list[int],
+    made: Sequence[Fact],
+    statements: Sequence[list[int]],
     number: int,
-) -> tuple[list[int], list[tuple[Fact, int]]]:
-    """`length` tokens with facts in them, and each fact's depth in tenths."""
-    made = make_facts(rng, list(kinds), count)
-    statements = [loaded.prompt.text(" " + fact.statement) for fact in made]
-    room = length - sum(map(len, statements))
-    text = rng.choice(texts)
-    start = rng.randrange(len(text) - room + 1)
-    filler = list(text[start : start + room])
-    stop = loaded.prompt.text("Yes.")[-1]
+    prompt: PromptFormat,
+) -> tuple[list[int], tuple[tuple[Fact, int], ...]]:
+    """The filler with the statements in it, and each fact's depth."""
+    stop = prompt.text("Yes.")[-1]
     placed = []
-    for i, statement in enumerate(statements):
-        depth = (number + i * DEPTHS // count) % DEPTHS
-        spot = round((depth + rng.random()) / DEPTHS * room)
+    for i in range(len(made)):
+        depth = (number + i * DEPTHS // len(made)) % DEPTHS
+        spot = round((depth + rng.random()) / DEPTHS * len(filler))
         while spot and filler[spot - 1] != stop:
             spot -= 1
-        placed.append((spot, i, spot * DEPTHS // (room + 1), statement))
+        placed.append((spot, i))
+    placed.sort()
     tokens: list[int] = []
     begin = 0
-    for spot, _, _, statement in sorted(placed):
-        tokens += filler[begin:spot] + statement
+    for spot, i in placed:
+        tokens += filler[begin:spot] + statements[i]
         begin = spot
-    return tokens + filler[begin:], [(made[i], depth) for _, i, depth, _ in sorted(placed)]
+    depths = tuple((made[i], spot * DEPTHS // (len(filler) + 1)) for spot, i in placed)
+    return tokens + filler[begin:], depths
+
+
+def ask_facts(
+    readers: Sequence[Reader], documents: Sequence[Document], watcher: Watcher
+) -> list[Trial]:
+    """Have every reader read the documents, side by side, and asked for all their facts."""
+    exams = [Exam(d.tokens, tuple(fact.question for fact, _ in d.facts)) for d in documents]
+    return [
+        Trial(
+            d.length, d.number, d.texts, depth, fact.kind, fact.question, fact.answer,
+            {name: _judged(said, fact.answer) for name, said in answers.items()},
+        )
+        for d, given in zip(documents, ask(readers, exams, ANSWER_TOKENS, watcher), strict=True)
+        for (fact, depth), answers in zip(d.facts, given, strict=True)
+    ]  # fmt: skip
+
+
+def _judged(said: str | None, expected: str) -> Said | None:
+    if said is None:
+        return None
+    return Said(said, exact_match(said, [expected]), contains(said, expected))
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Shares of facts that were exactly right; by length and depth None where nothing was asked."""
+    """Shares of facts that one reader got exactly right; None where it was asked nothing.
 
-    all: Share
-    by_length: dict[int, Share]
-    by_kind: dict[str, Share]
-    by_length_and_depth: dict[int, list[Share | None]]
+    contained: those whose words are in the answer, whatever else it says, for readers that never
+    learnt to answer briefly. Depths are tenths, from 0.
+    """
+
+    all: Estimate | None
+    contained: Estimate | None
+    by_length: dict[int, Estimate | None]
+    by_depth: list[Estimate | None]
+    by_kind: dict[str, Estimate | None]
+    by_length_and_depth: dict[int, list[Estimate | None]]
 
 
-def summarize(trials: Sequence[Trial]) -> Summary:
-    """Shares over all trials (at least one), by length, by kind, and by length and depth."""
+def summarize(trials: Sequence[Trial]) -> dict[str, Summary]:
+    """A summary for every reader, by name; of at least one trial."""
+    return {name: _summary(name, trials) for name in trials[0].answers}
 
-    def shares(chosen: Sequence[Trial]) -> Share | None:
-        return share(sum(t.right for t in chosen), len(chosen)) if chosen else None
 
-    def by(keys: Sequence[Key], key: Callable[[Trial], Key]) -> dict[Key, Share]:
-        return {k: s for k in keys if (s := shares([t for t in trials if key(t) == k]))}
+def _summary(name: str, trials: Sequence[Trial]) -> Summary:
+    held = [(t, said) for t in trials if (said := t.answers[name]) is not None]
+
+    def shares(**fields: object) -> Estimate | None:
+        """Over the trials whose fields have these values."""
+        chosen = [
+            (t, said) for t, said in held if all(getattr(t, k) == v for k, v in fields.items())
+        ]
+        return estimate([said.right for _, said in chosen], [_document(t) for t, _ in chosen])
 
     lengths = sorted({t.length for t in trials})
     return Summary(
-        all=share(sum(t.right for t in trials), len(trials)),
-        by_length=by(lengths, lambda t: t.length),
-        by_kind=by(sorted({t.kind for t in trials}), lambda t: t.kind),
+        all=shares(),
+        contained=estimate([s.contained for _, s in held], [_document(t) for t, _ in held]),
+        by_length={n: shares(length=n) for n in lengths},
+        by_depth=[shares(depth=d) for d in range(DEPTHS)],
+        by_kind={kind: shares(kind=kind) for kind in sorted({t.kind for t in trials})},
         by_length_and_depth={
-            n: [shares([t for t in trials if (t.length, t.depth) == (n, d)]) for d in range(DEPTHS)]
-            for n in lengths
+            n: [shares(length=n, depth=d) for d in range(DEPTHS)] for n in lengths
         },
     )
+
+
+def _document(trial: Trial) -> Hashable:
+    return trial.length, trial.document

@@ -1,100 +1,249 @@
-"""Questions people asked about real documents, answered from memory alone.
+"""Questions people asked about real documents, answered from what was read of them.
 
-Beside the memory's own score stands that of the same model with no document at all: what can be
-guessed. A reader that does not beat it has read nothing.
+Beside answerable questions stand some that the document does not answer: those the data marks, and
+otherwise questions about another document. All readers are asked the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from random import Random
 
-from comet_core.checkpoint import LoadedModel
-from comet_core.evaluation.score import Share, exact_match, f1, share
-from comet_core.generation import Sampling, answer
-from comet_core.memory import MemoryState
-from comet_core.reader import empty_state, read
+from comet_core.evaluation.intervals import Estimate, estimate
+from comet_core.evaluation.readers import Exam, Reader, Watcher, ask
+from comet_core.evaluation.score import declines, exact_match, f1, normalized, rouge
+from comet_core.prompt import PromptFormat
 from comet_core.training.data import QADocument, Question
+
+LONG_WORDS = 5
+"""Answers of more words than these are long: ROUGE-L says more of them than equality."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One question: what was said from memory and what with no document, each with its F1."""
+class Plan:
+    """What is asked: of every document's first `max_tokens` tokens, in whole sections, so many
+    questions that these answer and so many that the document does not. chunk_size: what distances
+    are counted in.
+    """
+
+    questions: int
+    unanswerable: int
+    max_tokens: int
+    chunk_size: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Item:
+    """A question with its accepted answers (none: unanswerable).
+
+    distance: whole chunks read after the one with the end of the section that holds the answer; -1
+    if that is in the tail, which is not in the memory yet; None where the data does not tell.
+    """
+
+    question: str
+    accepted: tuple[str, ...]
+    distance: int | None = None
+
+
+@dataclass(frozen=True)
+class Paper:
+    """What is read of a document, as token ids, and what is asked of it."""
+
+    document: str
+    tokens: list[int]
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a reader answered. declined: it said that this is not in the document. rouge_l: None
+    where the package rouge-score is not installed."""
+
+    answer: str
+    f1: float
+    exact: bool
+    rouge_l: float | None
+    declined: bool
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One question, and what each reader said; None where the document did not fit the reader."""
 
     document: str
     tokens: int
     question: str
     accepted: tuple[str, ...]
-    answer: str
-    f1: float
-    exact: bool
-    guess: str
-    guess_f1: float
+    distance: int | None
+    answers: dict[str, Said | None]
+
+
+def choose_questions(
+    prompt: PromptFormat, documents: Sequence[QADocument], plan: Plan
+) -> list[Paper]:
+    """What is read and asked of each document that answers a question; it follows from the seed."""
+    papers = (_paper(prompt, document, documents, plan) for document in documents)
+    return [paper for paper in papers if paper is not None]
+
+
+def _paper(
+    prompt: PromptFormat, document: QADocument, others: Sequence[QADocument], plan: Plan
+) -> Paper | None:
+    tokens: list[int] = []
+    ends: list[int] = []
+    for section in document.sections:
+        piece = prompt.text(section + "\n\n")
+        if len(tokens) + len(piece) > plan.max_tokens:
+            break
+        tokens += piece
+        ends.append(len(tokens))
+    held = [q for q in document.questions if q.answers and max(q.sections, default=0) < len(ends)]
+    if not held:
+        return None
+    chosen = Random(f"{plan.seed}/{document.id}").sample(held, min(plan.questions, len(held)))
+    rng = Random(f"{plan.seed}/{document.id}/unanswerable")
+    return Paper(
+        document.id,
+        tokens,
+        (
+            *(Item(q.question, q.answers, _distance(q, ends, plan.chunk_size)) for q in chosen),
+            *(Item(q, ()) for q in _unanswerable(rng, document, others, plan.unanswerable)),
+        ),
+    )
+
+
+def _distance(question: Question, ends: Sequence[int], chunk_size: int) -> int | None:
+    """Chunks between a question's section and the question; a document of one section, which says
+    nothing of where the answer is, has none.
+    """
+    if not question.sections or len(ends) == 1:
+        return None
+    whole_chunks = ends[-1] // chunk_size
+    return max(-1, whole_chunks - 1 - (ends[max(question.sections)] - 1) // chunk_size)
+
+
+def _unanswerable(
+    rng: Random, document: QADocument, others: Sequence[QADocument], count: int
+) -> list[str]:
+    """Up to `count` questions that a document does not answer: those marked, then those about other
+    documents of which no accepted answer occurs in this one.
+    """
+    marked = [q.question for q in document.questions if not q.answers]
+    chosen = rng.sample(marked, min(count, len(marked)))
+    foreign = [q for o in others if o.id != document.id for q in o.questions if q.answers]
+    text = f" {normalized(' '.join(document.sections))} "
+    own = {q.question for q in document.questions}
+    for question in rng.sample(foreign, len(foreign)):
+        if len(chosen) == count:
+            break
+        answers = [normalized(answer) for answer in question.answers]
+        occurs = any(not answer or f" {answer} " in text for answer in answers)
+        if not occurs and question.question not in own and question.question not in chosen:
+            chosen.append(question.question)
+    return chosen
 
 
 def ask_questions(
-    loaded: LoadedModel,
-    documents: Sequence[QADocument],
-    per_document: int,
-    max_tokens: int,
-    seed: int,
-) -> Iterator[Asked]:
-    """Read each document up to `max_tokens` tokens and ask questions that those sections answer."""
-    nothing = empty_state(loaded.model)
-    for document in documents:
-        rng = Random(f"{seed}/{document.id}")
-        tokens: list[int] = []
-        sections = 0
-        for section in document.sections:
-            piece = loaded.prompt.text(section + "\n\n")
-            if len(tokens) + len(piece) > max_tokens:
-                break
-            tokens += piece
-            sections += 1
-        held = [
-            q for q in document.questions if q.answers and max(q.sections, default=0) < sections
-        ]
-        if not held:
-            continue
-        *_, state = read(loaded.model, nothing, tokens)
-        for question in rng.sample(held, min(per_document, len(held))):
-            said, guess = (_say(loaded, s, question) for s in (state, nothing))
-            yield Asked(
-                document=document.id,
-                tokens=len(tokens),
-                question=question.question,
-                accepted=question.answers,
-                answer=said,
-                f1=round(f1(said, question.answers), 4),
-                exact=exact_match(said, question.answers),
-                guess=guess,
-                guess_f1=round(f1(guess, question.answers), 4),
-            )
+    readers: Sequence[Reader], papers: Sequence[Paper], max_tokens: int, watcher: Watcher
+) -> list[Trial]:
+    """Have every reader read the papers, side by side, and asked all their questions."""
+    exams = [Exam(p.tokens, tuple(item.question for item in p.items)) for p in papers]
+    return [
+        Trial(
+            p.document, len(p.tokens), item.question, item.accepted, item.distance,
+            {name: _judged(said, item.accepted) for name, said in answers.items()},
+        )
+        for p, given in zip(papers, ask(readers, exams, max_tokens, watcher), strict=True)
+        for item, answers in zip(p.items, given, strict=True)
+    ]  # fmt: skip
 
 
-def _say(loaded: LoadedModel, state: MemoryState, question: Question) -> str:
-    pieces = answer(
-        loaded.model, loaded.prompt, state, question.question, sampling=Sampling(max_tokens=32)
+def _judged(said: str | None, accepted: Sequence[str]) -> Said | None:
+    if said is None:
+        return None
+    has_rouge = bool(accepted) and find_spec("rouge_score") is not None
+    return Said(
+        answer=said,
+        f1=round(f1(said, accepted), 4),
+        exact=exact_match(said, accepted),
+        rouge_l=round(rouge(said, accepted)["rougeL"], 4) if has_rouge else None,
+        declined=declines(said),
     )
-    return "".join(pieces)
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Mean F1 and exact match; floor_f1: mean F1 of the answers given with no document."""
+    """How one reader answered; None where there is nothing to say.
 
-    questions: int
-    f1: float
-    exact: Share
-    floor_f1: float
+    f1, exact: over answerable questions. rouge_l_long: over those whose every accepted answer is
+    longer than `LONG_WORDS` words. f1_by_distance: by chunks between answer and question.
+    not_in_document: the share of unanswerable questions of which it says so; wrongly_not: that of
+    answerable ones. against: its F1 as a multiple of every other reader's, over the questions that
+    both could hold.
+    """
+
+    f1: Estimate | None
+    exact: Estimate | None
+    rouge_l_long: Estimate | None
+    f1_by_distance: dict[str, Estimate | None]
+    not_in_document: Estimate | None
+    wrongly_not: Estimate | None
+    against: dict[str, float | None]
 
 
-def summarize(asked: Sequence[Asked]) -> Summary:
-    """The summary of at least one question."""
+def summarize(trials: Sequence[Trial]) -> dict[str, Summary]:
+    """A summary for every reader, by name; of at least one trial."""
+    return {name: _summary(name, trials) for name in trials[0].answers}
+
+
+def _summary(name: str, trials: Sequence[Trial]) -> Summary:
+    held = [(t, said) for t in trials if (said := t.answers[name]) is not None]
+    answerable = [(t, said) for t, said in held if t.accepted]
+    buckets: dict[str, list[tuple[Trial, float]]] = {}
+    for distance in sorted({t.distance for t, _ in answerable if t.distance is not None}):
+        scored = [(t, said.f1) for t, said in answerable if t.distance == distance]
+        buckets.setdefault(bucket(distance), []).extend(scored)
     return Summary(
-        questions=len(asked),
-        f1=round(sum(a.f1 for a in asked) / len(asked), 4),
-        exact=share(sum(a.exact for a in asked), len(asked)),
-        floor_f1=round(sum(a.guess_f1 for a in asked) / len(asked), 4),
+        f1=_mean([(t, said.f1) for t, said in answerable]),
+        exact=_mean([(t, said.exact) for t, said in answerable]),
+        rouge_l_long=_mean(
+            [
+                (t, said.rouge_l)
+                for t, said in answerable
+                if said.rouge_l is not None and all(len(a.split()) > LONG_WORDS for a in t.accepted)
+            ]
+        ),
+        f1_by_distance={label: _mean(scored) for label, scored in buckets.items()},
+        not_in_document=_mean([(t, said.declined) for t, said in held if not t.accepted]),
+        wrongly_not=_mean([(t, said.declined) for t, said in answerable]),
+        against={
+            other: _ratio(name, other, trials) for other in trials[0].answers if other != name
+        },
     )
+
+
+def bucket(distance: int) -> str:
+    """The name of the distances that one is counted with: "tail", "0", "1", "2-3", "4-7", ..."""
+    if distance < 0:
+        return "tail"
+    low = 1 << (distance.bit_length() - 1) if distance else 0
+    return f"{low}" if low < 2 else f"{low}-{2 * low - 1}"
+
+
+def _mean(scored: Sequence[tuple[Trial, float]]) -> Estimate | None:
+    return estimate([score for _, score in scored], [t.document for t, _ in scored])
+
+
+def _ratio(name: str, other: str, trials: Sequence[Trial]) -> float | None:
+    pairs = [
+        (mine.f1, theirs.f1)
+        for t in trials
+        if t.accepted
+        and (mine := t.answers[name]) is not None
+        and (theirs := t.answers[other]) is not None
+    ]
+    reference = sum(theirs for _, theirs in pairs)
+    return round(sum(mine for mine, _ in pairs) / reference, 3) if reference else None

@@ -1,4 +1,7 @@
-"""How answers are judged, and how sure a share of right ones is."""
+"""How an answer is judged: by equality, by shared words, and by ROUGE (of the package rouge-score).
+
+Scores lie between 0 and 1; of several accepted answers the one that scores best counts.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,26 @@ import re
 import string
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import sqrt
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
+
+from comet_core.errors import CometError
+from comet_core.prompt import NOT_IN_DOCUMENT
+
+ROUGE = ("rouge1", "rouge2", "rougeL")
+
+
+class ExtraMissing(CometError):
+    """A package that only measuring needs is not installed."""
+
+
+def require(package: str) -> None:
+    """Raises ExtraMissing unless a package of the extra `evaluate` is installed."""
+    if find_spec(package) is None:
+        raise ExtraMissing(
+            f"The package {package} is not installed; run: pip install 'comet-reader[evaluate]'"
+        )
 
 
 def normalized(text: str) -> str:
@@ -21,10 +42,20 @@ def exact_match(answer: str, accepted: Sequence[str]) -> bool:
     return any(normalized(answer) == normalized(a) for a in accepted)
 
 
-def f1(answer: str, accepted: Sequence[str]) -> float:
-    """The best word overlap (harmonic mean of precision and recall) with an accepted answer, 0 to
-    1.
+def contains(text: str, phrase: str) -> bool:
+    """Whether the words of a phrase stand in a text, in order and side by side, after
+    normalization; a phrase without words stands in every text.
     """
+    return f" {normalized(phrase)} " in f" {normalized(text)} " or not normalized(phrase)
+
+
+def declines(answer: str) -> bool:
+    """Whether an answer says that the document does not hold one."""
+    return exact_match(answer, [NOT_IN_DOCUMENT])
+
+
+def f1(answer: str, accepted: Sequence[str]) -> float:
+    """The best word overlap (harmonic mean of precision and recall) with an accepted answer."""
     return max(
         (_overlap(normalized(answer).split(), normalized(a).split()) for a in accepted), default=0.0
     )
@@ -38,26 +69,17 @@ def _overlap(answer: list[str], accepted: list[str]) -> float:
     return 2 * precision * recall / (precision + recall)
 
 
-@dataclass(frozen=True)
-class Share:
-    """A share of right answers; low and high are its 95 % Wilson interval."""
-
-    right: int
-    asked: int
-    share: float
-    low: float
-    high: float
+def rouge(answer: str, accepted: Sequence[str]) -> dict[str, float]:
+    """The best F-measure of ROUGE-1, ROUGE-2 and ROUGE-L with an accepted answer, without stemming,
+    as SCROLLS computes them. Raises ExtraMissing.
+    """
+    best = _scorer().score_multi(accepted, answer)
+    return {kind: best[kind].fmeasure for kind in ROUGE}
 
 
-def share(right: int, asked: int) -> Share:
-    """The share of `right` among `asked` (at least 1) with its interval."""
-    z, p = 1.959964, right / asked
-    middle = (p + z * z / (2 * asked)) / (1 + z * z / asked)
-    reach = z / (1 + z * z / asked) * sqrt(p * (1 - p) / asked + z * z / (4 * asked * asked))
-    return Share(
-        right,
-        asked,
-        round(p, 4),
-        round(max(0, middle - reach), 4),
-        round(min(1, middle + reach), 4),
-    )
+@cache
+def _scorer() -> Any:
+    require("rouge_score")
+    from rouge_score.rouge_scorer import RougeScorer
+
+    return RougeScorer(list(ROUGE), use_stemmer=False)

@@ -1,25 +1,22 @@
 """Measuring: scores are those of SQuAD, trials are what they claim to be."""
 
-from random import Random
-
 import pytest
-from comet_core_tiny import CONTROL, make_model, make_tokenizer
-from hypothesis import given
-from hypothesis import strategies as st
+from comet_core_evaluation import Scripted, Silent, make_loaded
 
-from comet_core.checkpoint import LoadedModel, ModelSpec
+from comet_core.checkpoint import LoadedModel
 from comet_core.evaluation import facts, questions
-from comet_core.evaluation.score import exact_match, f1, share
-from comet_core.prompt import PromptFormat
+from comet_core.evaluation.facts import Plan, Text, TextsTooShort, ask_facts, plant_facts
+from comet_core.evaluation.questions import Item, ask_questions, bucket, choose_questions
+from comet_core.evaluation.readers import MemoryReader, NothingReader
+from comet_core.evaluation.score import contains, declines, exact_match, f1, rouge
+from comet_core.prompt import NOT_IN_DOCUMENT
 from comet_core.training.data import QADocument, Question
+from comet_core.training.facts import MAKERS
 
 
 @pytest.fixture(scope="module")
 def loaded() -> LoadedModel:
-    prompt = PromptFormat(make_tokenizer(CONTROL))
-    model = make_model(vocabulary=len(prompt.tokenizer), chunk_size=50, temporary_rows=12)
-    spec = ModelSpec("tiny", "comet1-0", model.config, False, 0, "cpu", "float32", "test")
-    return LoadedModel(spec, model, prompt)
+    return make_loaded()
 
 
 @pytest.mark.parametrize(
@@ -37,75 +34,250 @@ def test_f1_is_that_of_squad(answer: str, accepted: list[str], score: float) -> 
     assert exact_match(answer, accepted) == (score == 1.0)
 
 
-@given(asked=st.integers(1, 500), data=st.data())
-def test_an_interval_holds_its_share(asked: int, data) -> None:
-    right = data.draw(st.integers(0, asked))
-    found = share(right, asked)
-    assert 0 <= found.low <= found.share <= found.high <= 1
-    assert share(right * 10, asked * 10).high - share(right * 10, asked * 10).low < (
-        found.high - found.low
-    )
+def test_rouge_is_that_of_its_definition() -> None:
+    found = rouge("the cat on the mat", ["a dog", "the cat sat on the mat"])
+    assert found == pytest.approx({"rouge1": 10 / 11, "rouge2": 2 / 3, "rougeL": 10 / 11})
+    assert rouge("", ["a dog"]) == {"rouge1": 0, "rouge2": 0, "rougeL": 0}
 
 
-def test_a_known_interval() -> None:
-    found = share(95, 100)
-    assert (found.low, found.high) == pytest.approx((0.8882, 0.9785), abs=1e-4)
+def test_a_phrase_is_found_by_whole_words() -> None:
+    assert contains("It is the 12345, I think.", "12345")
+    assert not contains("It is 123456.", "12345")
+    assert contains("the Grey Heron's nest", "grey herons")
+
+
+def test_declining_is_said_word_for_word() -> None:
+    assert declines(NOT_IN_DOCUMENT) and declines("that is not in the document")
+    assert not declines("That is not in the document, but in another.")
+
+
+def tokens_of(loaded: LoadedModel, text: str) -> list[int]:
+    return loaded.prompt.text(text)
 
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_planted_texts_hold_their_facts_where_they_say(loaded: LoadedModel, count: int) -> None:
-    text = loaded.prompt.text("It rained. We slept. " * 200)
-    for number in range(10):
-        tokens, planted = facts._planted(
-            loaded, Random(number), [text], 1000, ["number"], count, number
-        )
-        assert len(tokens) == 1000
-        said = loaded.prompt.decode(tokens)
-        for fact, depth in planted:
-            where = said.index(fact.statement) / (len(said) - len(fact.statement))
-            assert abs(where - (depth + 0.5) / 10) <= 0.05 + 0.1 * (count > 1)  # others are before
-            assert said[said.index(fact.statement) - 2] == "." or where < 0.05
+    text = Text(("book",), tokens_of(loaded, "It rained. We slept. " * 200))
+    for document in plant_facts(loaded.prompt, [text], Plan([1000], ["number"], count, 10, 1)):
+        assert len(document.tokens) == 1000 and document.texts == ("book",)
+        said = loaded.prompt.decode(document.tokens)
+        assert len(document.facts) == count
+        for fact, depth in document.facts:
+            spot = said.index(f" {fact.statement}")
+            where = spot / (len(said) - len(fact.statement) - 1)
+            assert abs(where - (depth + 0.5) / 10) <= 0.051 + 0.1 * (count > 1)  # others before it
+            assert spot == 0 or said[spot - 1] == "."
+
+
+def test_thirty_two_facts_of_all_kinds_are_all_there(loaded: LoadedModel) -> None:
+    text = Text(("book",), tokens_of(loaded, "It rained. We slept. " * 400))
+    (document,) = plant_facts(loaded.prompt, [text], Plan([6000], list(MAKERS), 32, 1, seed=3))
+    said = loaded.prompt.decode(document.tokens)
+    assert len({fact.question for fact, _ in document.facts}) == 32
+    assert all(fact.statement in said for fact, _ in document.facts)
+    assert {depth for _, depth in document.facts} == set(range(10))
+
+
+def test_depths_go_round_the_tenths(loaded: LoadedModel) -> None:
+    text = Text(("book",), tokens_of(loaded, "It rained. We slept. " * 400))
+    planted = plant_facts(loaded.prompt, [text], Plan([2000], ["number"], 1, 20, 1))
+    depths = [document.facts[0][1] for document in planted]
+    assert all(abs(depth - number % 10) <= 1 for number, depth in enumerate(depths))
+    assert set(depths) == set(range(10))
+
+
+def test_whole_books_are_joined_only_where_none_is_long_enough(loaded: LoadedModel) -> None:
+    texts = [
+        Text(("rain",), tokens_of(loaded, "It rained. " * 60)),
+        Text(("sleep",), tokens_of(loaded, "We slept. " * 90)),
+    ]
+    plan = Plan([700, 2000], ["number"], 1, 6, 1)
+    short, joined = [], []
+    for document in plant_facts(loaded.prompt, texts, plan):
+        (short if document.length == 700 else joined).append(document)
+        assert len(document.tokens) == document.length
+    assert {document.texts for document in short} == {("sleep",)}
+    for document in joined:
+        assert set(document.texts) == {"rain", "sleep"}
+        assert all(a != b for a, b in zip(document.texts, document.texts[1:], strict=False))
+        said = loaded.prompt.decode(document.tokens)
+        assert "It rained. " in said and "We slept. " in said
+
+
+def test_what_cannot_be_planted_is_said(loaded: LoadedModel) -> None:
+    text = Text(("book",), tokens_of(loaded, "It rained. " * 50))
+    with pytest.raises(TextsTooShort, match="32 facts do not fit in 100 tokens"):
+        list(plant_facts(loaded.prompt, [text], Plan([100], ["number"], 32, 1, 1)))
+    with pytest.raises(TextsTooShort, match="not a word"):
+        list(plant_facts(loaded.prompt, [Text(("empty",), [])], Plan([100], ["number"], 1, 1, 1)))
 
 
 def test_every_length_depth_and_kind_is_counted(loaded: LoadedModel) -> None:
-    text = loaded.prompt.text("It rained. We slept. " * 200)
-    trials = list(facts.plant_facts(loaded, [text], [300, 500], ["number", "name"], 1, 20, seed=1))
-    assert trials == list(
-        facts.plant_facts(loaded, [text], [300, 500], ["number", "name"], 1, 20, seed=1)
+    text = Text(("book",), tokens_of(loaded, "It rained. We slept. " * 200))
+    plan = Plan([300, 500], ["number", "name"], 1, 20, seed=1)
+    documents = list(plant_facts(loaded.prompt, [text], plan))
+    assert documents == list(plant_facts(loaded.prompt, [text], plan))
+    watcher = Silent()
+    trials = ask_facts([MemoryReader(loaded), NothingReader(loaded)], documents, watcher)
+    assert watcher.count == 2 * len(trials) == 2 * plan.questions == 80
+    for summary in facts.summarize(trials).values():
+        assert summary.all and summary.all.asked == 40
+        assert sum(s.asked for s in summary.by_kind.values() if s) == 40
+        assert [s.asked for s in summary.by_length.values() if s] == [20, 20]
+        assert sum(s.asked for s in summary.by_depth if s) == 40
+        for row in summary.by_length_and_depth.values():
+            assert sum(s.asked for s in row if s) == 20
+
+
+def test_right_and_wrong_and_unread_facts_are_told_apart(loaded: LoadedModel) -> None:
+    text = Text(("book",), tokens_of(loaded, "It rained. We slept. " * 200))
+    documents = list(plant_facts(loaded.prompt, [text], Plan([900], ["number"], 4, 3, 1)))
+    known = {fact.question: fact.answer for document in documents for fact, _ in document.facts}
+    readers = [
+        Scripted("knows", known),
+        Scripted("talks", {q: f"I believe it is {a}, yes." for q, a in known.items()}),
+        Scripted("guesses", dict.fromkeys(known, "12")),
+        Scripted("cannot", dict.fromkeys(known)),
+    ]
+    summaries = facts.summarize(ask_facts(readers, documents, Silent()))
+    assert [s.all.mean if s.all else None for s in summaries.values()] == [1.0, 0.0, 0.0, None]
+    contained = [s.contained.mean if s.contained else None for s in summaries.values()]
+    assert contained == [1.0, 1.0, 0.0, None]
+    assert summaries["knows"].all and summaries["knows"].all.documents == 3
+
+
+def test_all_readers_are_given_the_same(loaded: LoadedModel) -> None:
+    text = Text(("book",), tokens_of(loaded, "It rained. We slept. " * 200))
+    documents = list(plant_facts(loaded.prompt, [text], Plan([300], ["number"], 2, 5, 1)))
+    first, second = Scripted("first", {}), Scripted("second", {})
+    ask_facts([first, MemoryReader(loaded), second], documents, Silent())
+    assert first.seen == second.seen
+    assert [exam.tokens for exam in first.seen] == [d.tokens for d in documents]
+    assert [list(exam.questions) for exam in first.seen] == [
+        [fact.question for fact, _ in d.facts] for d in documents
+    ]
+
+
+def test_readers_do_not_disturb_each_other(loaded: LoadedModel) -> None:
+    text = Text(("book",), tokens_of(loaded, "It rained. We slept. " * 200))
+    documents = list(plant_facts(loaded.prompt, [text], Plan([300], ["number"], 1, 3, 1)))
+    memory, nothing = MemoryReader(loaded), NothingReader(loaded)
+    alone = ask_facts([memory], documents, Silent())
+    together = ask_facts([nothing, memory], documents, Silent())
+    assert [t.answers["memory"] for t in alone] == [t.answers["memory"] for t in together]
+
+
+RAIN = QADocument(
+    "rain",
+    ("It rained on Monday. " * 20, "We slept on Sunday. " * 20),
+    (
+        Question("When did it rain?", ("Monday",), (0,)),
+        Question("When did we sleep?", ("Sunday",), (1,)),
+        Question("When did it snow?", (), ()),
+    ),
+)
+SEA = QADocument(
+    "sea",
+    ("The sea was cold in May. " * 20,),
+    (
+        Question("When was the sea cold?", ("May", "in May"), (0,)),
+        Question("Which day do the bells ring?", ("a Monday",), (0,)),
+        Question("What is the article?", ("the",), (0,)),
+    ),
+)
+
+
+def plan(**changes: int) -> questions.Plan:
+    return questions.Plan(
+        **{
+            **{"questions": 10, "unanswerable": 0, "max_tokens": 10_000, "chunk_size": 50},
+            "seed": 1,
+            **changes,
+        }
     )
-    summary = facts.summarize(trials)
-    assert summary.all.asked == 40 == sum(s.asked for s in summary.by_kind.values())
-    assert [s.asked for s in summary.by_length.values()] == [20, 20]
-    for row in summary.by_length_and_depth.values():
-        assert sum(s.asked for s in row if s) == 20
-
-
-def test_a_right_answer_counts_and_a_wrong_one_does_not() -> None:
-    def trial(right: bool) -> facts.Trial:
-        return facts.Trial(1000, 3, "number", "?", "1", "1" if right else "2", right)
-
-    summary = facts.summarize([trial(True), trial(True), trial(False)])
-    assert (summary.all.right, summary.all.asked) == (2, 3)
-    assert summary.by_length_and_depth[1000][3] == summary.all
-    assert summary.by_length_and_depth[1000][0] is None
 
 
 def test_questions_are_asked_of_what_was_read(loaded: LoadedModel) -> None:
-    document = QADocument(
+    first = len(loaded.prompt.text(RAIN.sections[0] + "\n\n"))
+    (paper,) = choose_questions(loaded.prompt, [RAIN], plan(max_tokens=first))
+    assert [item.question for item in paper.items] == ["When did it rain?"]
+    assert len(paper.tokens) == first
+    (paper,) = choose_questions(loaded.prompt, [RAIN], plan())
+    assert {item.question for item in paper.items} == {"When did it rain?", "When did we sleep?"}
+    assert choose_questions(loaded.prompt, [RAIN], plan(max_tokens=first - 1)) == []
+
+
+def test_distances_are_chunks_between_the_section_and_the_question(loaded: LoadedModel) -> None:
+    ends = [len(loaded.prompt.text(s + "\n\n")) for s in RAIN.sections]
+    (paper,) = choose_questions(loaded.prompt, [RAIN], plan(chunk_size=100))
+    distance = {item.question: item.distance for item in paper.items}
+    whole = sum(ends) // 100
+    assert distance["When did it rain?"] == whole - 1 - (ends[0] - 1) // 100 > 0
+    assert sum(ends) % 100, "the text has a tail"
+    assert distance["When did we sleep?"] == -1
+    (paper,) = choose_questions(loaded.prompt, [SEA], plan())
+    assert all(item.distance is None for item in paper.items), "one section says nothing"
+    names = [bucket(distance) for distance in (-1, 0, 1, 2, 3, 4, 7, 8)]
+    assert names == ["tail", "0", "1", "2-3", "2-3", "4-7", "4-7", "8-15"]
+
+
+def test_unanswerable_questions_are_marked_or_have_no_answer_here(loaded: LoadedModel) -> None:
+    rain, sea = choose_questions(loaded.prompt, [RAIN, SEA], plan(unanswerable=3))
+    # "Monday" and "the" occur in the rain; "Sunday" and "Monday" do not in the sea.
+    assert [i.question for i in rain.items if not i.accepted] == [
+        "When did it snow?",
+        "When was the sea cold?",
+    ]
+    assert {i.question for i in sea.items if not i.accepted} == {
+        "When did it rain?",
+        "When did we sleep?",
+    }
+    without = choose_questions(loaded.prompt, [RAIN, SEA], plan())
+    assert [[i for i in p.items if i.accepted] for p in (rain, sea)] == [
+        list(p.items) for p in without
+    ]
+
+
+def test_a_reader_is_scored_on_what_it_can_answer_and_what_it_cannot(loaded: LoadedModel) -> None:
+    tokens = tokens_of(loaded, "It rained.")
+    right = {f"{n}?": f"the answer {n}" for n in range(5)}
+    unanswerable = ["Why?", "Who?"]
+    papers = [
+        questions.Paper("a", tokens, tuple(Item(q, (a, "x"), n // 2) for n, (q, a) in
+                                           enumerate(right.items()))),
+        questions.Paper("b", tokens, tuple(Item(q, ()) for q in unanswerable)),
+    ]  # fmt: skip
+    good = Scripted("good", {**right, **dict.fromkeys(unanswerable, NOT_IN_DOCUMENT)})
+    shy = Scripted("shy", dict.fromkeys([*right, *unanswerable], NOT_IN_DOCUMENT))
+    half = Scripted("half", {q: f"{a} {a}" for q, a in right.items()})
+    trials = ask_questions([good, shy, half], papers, 32, Silent())
+    found = questions.summarize(trials)
+    assert found["good"].exact and found["good"].exact.mean == 1.0
+    assert found["good"].not_in_document and found["good"].not_in_document.mean == 1.0
+    assert found["good"].wrongly_not and found["good"].wrongly_not.mean == 0.0
+    assert found["shy"].f1 and found["shy"].f1.mean == 0.0
+    assert found["shy"].wrongly_not and found["shy"].wrongly_not.mean == 1.0
+    assert found["half"].f1 and found["half"].f1.asked == len(right) == 5
+    expected = sum(f1(f"{a} {a}", [a]) for a in right.values()) / 5
+    assert found["half"].against["good"] == pytest.approx(expected, abs=1e-3)
+    assert found["half"].against["shy"] is None
+    asked = {label: e.asked for label, e in found["good"].f1_by_distance.items() if e}
+    assert asked == {"0": 2, "1": 2, "2-3": 1}
+
+
+def test_rouge_is_of_long_answers_only(loaded: LoadedModel) -> None:
+    paper = questions.Paper(
         "d",
-        ("It rained. " * 20, "We slept. " * 20),
-        (
-            Question("Rain?", ("yes",), (0,)),
-            Question("Sleep?", ("no",), (1,)),
-            Question("None?", (), ()),
-        ),
+        tokens_of(loaded, "It rained."),
+        (Item("Long?", ("it rained all night in the old town",)), Item("Short?", ("rain",))),
     )
-    first = len(loaded.prompt.text(document.sections[0] + "\n\n"))
-    asked = list(questions.ask_questions(loaded, [document], 10, max_tokens=first, seed=1))
-    assert [a.question for a in asked] == ["Rain?"]
-    assert asked[0].tokens == first
-    both = list(questions.ask_questions(loaded, [document], 10, max_tokens=10_000, seed=1))
-    assert {a.question for a in both} == {"Rain?", "Sleep?"}
-    assert all(a.answer != a.guess for a in both)  # the document makes a difference
-    summary = questions.summarize(both)
-    assert summary.questions == 2 and summary.exact.asked == 2
+    reader = Scripted("r", {"Long?": "it rained all night", "Short?": "rain"})
+    (summary,) = questions.summarize(ask_questions([reader], [paper], 32, Silent())).values()
+    assert summary.rouge_l_long and summary.rouge_l_long.asked == 1
+    assert summary.rouge_l_long.mean == pytest.approx(2 * 4 / (4 + 8), abs=1e-4)
+
+
+def test_a_document_makes_a_difference(loaded: LoadedModel) -> None:
+    papers = choose_questions(loaded.prompt, [RAIN], plan())
+    trials = ask_questions([MemoryReader(loaded), NothingReader(loaded)], papers, 16, Silent())
+    assert all(t.answers["memory"] != t.answers["nothing"] for t in trials)

@@ -1,0 +1,135 @@
+"""Readers by name: which are compared, and the models they need, loaded.
+
+    memory    CoMeT: answers from its memory
+    nothing   the same model without any document: what can be guessed
+    last      its untouched backbone with the last 2,048 tokens of the document
+    window    its untouched backbone with the whole document, where that fits
+    ceiling   the backbone fine-tuned with the whole document in its window, where that fits
+
+The adapters of the ceiling are one safetensors file, `lora.safetensors`: LoRA tensors under the
+names they have in a CoMeT checkpoint (`language_model. ...`), with `lora_rank` and the `backbone`'s
+name in its metadata. It is asked in the format of training, without an instruction.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError, safe_open
+from transformers import PreTrainedModel
+
+from comet_core.checkpoint import (
+    SHIPPED_WEIGHTS,
+    WEIGHTS_FILE,
+    LoadedModel,
+    backbone_directory,
+    load_backbone,
+    load_weights,
+)
+from comet_core.default_model import NAME
+from comet_core.errors import CometError, DamagedModel
+from comet_core.evaluation.readers import MemoryReader, NothingReader, Reader, WindowReader
+from comet_core.lora import add_lora
+from comet_core.training.loop import LORA_FILE
+
+NAMES = ("memory", "nothing", "last", "window", "ceiling")
+LAST_TOKENS = 2048
+BRIEFLY = "Answer with as few words as possible, taken from the text. "
+"""What the untouched backbone is told before each question, so that exact match is fair to it."""
+
+
+class NoCeiling(CometError):
+    """The fine-tuned reader was asked for, but not said where its weights are."""
+
+
+def make_readers(
+    names: Collection[str],
+    loaded: LoadedModel,
+    cache: Path,
+    ceiling: Path | None = None,
+    instruction: str = BRIEFLY,
+) -> list[Reader]:
+    """Readers of the given names, in the order of `NAMES`.
+
+    cache: where models are kept. ceiling: the file of its adapters, or a directory with one.
+    instruction: of the untouched backbone. Raises NoCeiling, and what loading a model raises.
+    """
+    if "ceiling" in names and ceiling is None:
+        raise NoCeiling("The reader 'ceiling' needs its weights; name them with --ceiling.")
+    made: list[Reader] = []
+    if "memory" in names:
+        made.append(MemoryReader(loaded))
+    if "nothing" in names:
+        made.append(NothingReader(loaded))
+    if not {"last", "window", "ceiling"} & set(names):
+        return made
+    name, directory = _backbone_of(loaded, cache)
+    if {"last", "window"} & set(names):
+        bare = _placed(load_backbone(directory, torch.float32), loaded)
+        about = {"what": "the untouched backbone, zero-shot", "backbone": name}
+        for reader, last in (("last", LAST_TOKENS), ("window", None)):
+            if reader in names:
+                made.append(WindowReader(reader, about, bare, loaded.prompt, last, instruction))
+    if ceiling is not None and "ceiling" in names:
+        path = ceiling / LORA_FILE if ceiling.is_dir() else ceiling
+        tuned = _placed(load_tuned(path, name, directory), loaded)
+        what = "the backbone, fine-tuned with the whole document in its window"
+        about = {"what": what, "backbone": name, "weights": _digest(path)}
+        made.append(WindowReader("ceiling", about, tuned, loaded.prompt))
+    return made
+
+
+def _placed(backbone: PreTrainedModel, loaded: LoadedModel) -> PreTrainedModel:
+    """A language model where a loaded model computes, in its dtype."""
+    model: Any = backbone  # transformers types `to` too loosely to be called
+    return model.to(device=loaded.model.device, dtype=loaded.model.dtype).eval()
+
+
+def load_tuned(path: Path, name: str, directory: Path) -> PreTrainedModel:
+    """The backbone `name` of a directory with the adapters of a file merged in, in float32.
+
+    Raises DamagedModel if the file is not whole, or its adapters are those of another backbone.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            rank, trained_on = int(metadata["lora_rank"]), metadata["backbone"]
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise DamagedModel(f"{path} holds no adapters of a backbone: {error}") from error
+    if trained_on != name and Path(trained_on).resolve() != directory.resolve():
+        raise DamagedModel(
+            f"The adapters in {path} were trained on {trained_on}, and this model is on {name}; "
+            "compare it with adapters of its own backbone."
+        )
+    backbone = load_backbone(directory, torch.float32)
+    adapted = add_lora(backbone, rank)
+    own = {
+        f"language_model.{key}": tensor
+        for key, tensor in backbone.state_dict().items()
+        if "lora_" in key
+    }
+    if {key: t.shape for key, t in own.items()} != {key: t.shape for key, t in tensors.items()}:
+        raise DamagedModel(f"The adapters in {path} do not fit the backbone {name}.")
+    for key, tensor in tensors.items():
+        own[key].copy_(tensor)
+    return cast(PreTrainedModel, adapted.merge_and_unload())
+
+
+def _backbone_of(loaded: LoadedModel, cache: Path) -> tuple[str, Path]:
+    """The name of a loaded model's backbone and the directory it is in."""
+    if loaded.spec.name == NAME:
+        weights = SHIPPED_WEIGHTS
+    else:
+        weights = backbone_directory(loaded.spec.name, cache) / WEIGHTS_FILE
+    name = load_weights(weights).backbone if weights.exists() else loaded.spec.name
+    return name, backbone_directory(name, cache, weights)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"

@@ -1,0 +1,224 @@
+"""Measuring from the command line, with a tiny model on a small book and a small data file."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from app import cli_evaluate
+from app.cli import app
+from app.cli_evaluate import Kind, ReaderName
+from comet_core.checkpoint import Weights, load_backbone, save_weights
+from comet_core.config import CometConfig
+from comet_core.errors import CannotWrite, CometError
+from comet_core.evaluation import contestants
+from comet_core.evaluation.intervals import METHODS
+from comet_core.evaluation.score import ExtraMissing
+from comet_core.lora import add_lora
+from comet_core.training.facts import MAKERS
+
+PNG = b"\x89PNG\r\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A book, a data file of two documents, and a SCROLLS file."""
+    rain = "It rained on the town. Anna slept in the house by the sea. "
+    (tmp_path / "book.txt").write_text(rain * 40)
+    (tmp_path / "short.txt").write_text("We slept in May. " * 40)
+    records = [
+        {
+            "id": name,
+            "title": name,
+            "sections": [rain * 3, f"{name} was cold. " * 10],
+            "qas": [
+                {"question": f"Where did Anna sleep in {name}?", "answers": ["in the house"],
+                 "sections": [0]},
+                {"question": f"What was {name}?", "answers": [f"very {name} cold"],
+                 "sections": [1]},
+            ],
+        }
+        for name in ("January", "February")
+    ]  # fmt: skip
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+    (tmp_path / "qasper").mkdir()
+    line = {"id": "a", "pid": "a_0", "input": f"Who slept?\n\n{rain * 3}", "output": "Anna"}
+    (tmp_path / "qasper" / "validation.jsonl").write_text(json.dumps(line) + "\n")
+    return tmp_path
+
+
+@pytest.fixture
+def evaluate(tiny_model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """Run a suite in that folder; returns its JSON."""
+    monkeypatch.chdir(folder)
+
+    def run(*words: str | Path) -> dict[str, Any]:
+        options = ["--home", "home", "--model", str(tiny_model), "--device", "cpu"]
+        arguments = [*options, "--dtype", "float32", "evaluate", *map(str, words)]
+        app(arguments, standalone_mode=False)
+        out = Path(arguments[arguments.index("--out") + 1])
+        result: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+        assert result["finished"] and not out.with_suffix(".partial.json").exists()
+        assert re.fullmatch("comet1-[0-9a-f]{64}", result["fingerprint"])
+        assert {"python", "torch", "transformers"} <= set(result["versions"])
+        assert result["intervals"] == {"level": 0.95, "methods": METHODS}
+        assert "seed" in str(result["setting"])
+        return result
+
+    return run
+
+
+def lora(path: Path, directory: Path) -> Path:
+    backbone = load_backbone(directory, torch.float32)
+    add_lora(backbone, 2)
+    weights = {f"language_model.{k}": v for k, v in backbone.state_dict().items() if "lora_" in k}
+    save_weights(path, Weights(weights, CometConfig(), 2, str(directory.resolve())))
+    return path
+
+
+def test_names_on_the_command_line_are_those_of_the_core() -> None:
+    assert [kind.value for kind in Kind] == list(MAKERS)
+    assert [name.value for name in ReaderName] == [*contestants.NAMES, "all"]
+
+
+def test_facts_by_all_readers(evaluate, tiny_model: Path, folder: Path, capsys) -> None:
+    ceiling = lora(folder / "lora.safetensors", tiny_model)
+    result = evaluate(
+        "facts", "book.txt", "short.txt", "--out", "results/facts.json", "--length", "120",
+        "--length", "2500", "--trials", "2", "--facts", "2", "--kind", "number", "--kind", "name",
+        "--reader", "all", "--ceiling", ceiling, "--plot",
+    )  # fmt: skip
+    names = list(contestants.NAMES)
+    assert [reader["name"] for reader in result["readers"]] == names
+    assert len(result["trials"]) == 2 * 2 * 2
+    for trial in result["trials"]:
+        assert list(trial["answers"]) == names
+        fits = trial["length"] == 120
+        assert (trial["answers"]["window"] is not None) == fits, "the window holds 256 tokens"
+    assert result["setting"]["lengths"] == [120, 2500]
+    assert result["setting"]["joined_lengths"] == [2500]
+    assert {tuple(sorted(set(t["texts"]))) for t in result["trials"] if t["length"] == 2500} == {
+        ("book.txt", "short.txt")
+    }
+    summary = result["summary"]["memory"]
+    assert summary["all"]["asked"] == 8 and summary["all"]["documents"] == 4
+    assert result["summary"]["window"]["all"]["asked"] == 4
+    assert result["summary"]["window"]["by_length"]["2500"] is None
+    assert (folder / "results" / "facts.png").read_bytes().startswith(PNG)
+    shown = capsys.readouterr()
+    assert "Facts exactly right" in shown.out
+    assert all(name in shown.out for name in names)
+    assert "Drawn" in shown.err
+
+
+def test_facts_follow_from_the_seed(evaluate) -> None:
+    words = ["facts", "book.txt", "--length", "120", "--trials", "3", "--reader", "nothing"]
+    first, again, other = (
+        evaluate(*words, "--seed", seed, "--out", "f.json")["trials"] for seed in "112"
+    )
+    assert first == again
+    asked, others = ([t["question"] for t in trials] for trials in (first, other))
+    assert asked != others
+
+
+def test_qa_of_two_documents(evaluate, capsys) -> None:
+    result = evaluate("qa", "train.jsonl", "--out", "qa.json", "--unanswerable", "2")
+    (name,) = result["summary"]
+    assert name.endswith("/train")
+    summary = result["summary"][name]
+    assert set(summary) == {"memory", "nothing"}
+    assert summary["memory"]["f1"]["asked"] == 4
+    assert summary["memory"]["not_in_document"]["asked"] == 2, "February was very cold only there"
+    assert "nothing" in summary["memory"]["against"]
+    assert {trial["data"] for trial in result["trials"]} == {name}
+    assert len(result["trials"]) == 6
+    shown = capsys.readouterr().out
+    assert "not in the document" in shown and "F1 by chunks" in shown
+
+
+def test_ablation_of_facts_and_questions(evaluate, folder: Path) -> None:
+    result = evaluate(
+        "ablation", "book.txt", "train.jsonl", "--out", "ablation.json", "--length", "120",
+        "--trials", "2", "--questions", "1", "--plot",
+    )  # fmt: skip
+    names = ["memory", "no global", "no temporary", "no memory", "gate 0", "gate 0.5", "gate 1"]
+    assert [reader["name"] for reader in result["readers"]] == names
+    assert set(result["summary"]) == set(result["trials"]) == {"facts", "qa"}
+    assert list(result["summary"]["facts"]) == names
+    assert all(list(trial["answers"]) == names for trial in result["trials"]["qa"])
+    assert (folder / "ablation.png").read_bytes().startswith(PNG)
+
+
+def test_gates_over_a_book(evaluate, folder: Path, capsys) -> None:
+    result = evaluate("gates", "book.txt", "--out", "gates.json", "--max-tokens", "100", "--plot")
+    (found,) = result["summary"].values()
+    assert found["chunks"] == 6 and len(found["layers"]) == 2
+    assert [trial["chunk"] for trial in result["trials"]] == [1, 2, 3, 4, 5]
+    assert all(len(trial["mean_gate_by_layer"]) == 2 for trial in result["trials"])
+    assert (folder / "gates.png").read_bytes().startswith(PNG)
+    assert "median" in capsys.readouterr().out
+
+
+def test_scrolls_from_a_local_file(evaluate, capsys) -> None:
+    result = evaluate("scrolls", "qasper/validation.jsonl", "--out", "scrolls.json")
+    assert set(result["summary"]) == {"memory", "nothing"}
+    assert result["summary"]["memory"]["tasks"]["qasper"]["metric"] == "f1"
+    assert not result["summary"]["memory"]["complete"]
+    assert result["trials"][0]["question"] == "Who slept?"
+    assert "qasper" in capsys.readouterr().out
+
+
+def test_an_interrupted_evaluation_keeps_what_it_found(
+    evaluate, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "f.json").write_text("the results of before")
+    display = cli_evaluate.runs.Display
+    answers = iter(range(3))
+
+    def answered(self, reader: str) -> None:
+        if next(answers, None) is None:
+            raise RuntimeError("the power is cut")
+
+    monkeypatch.setattr(display, "answered", answered)
+    with pytest.raises(RuntimeError):
+        evaluate(
+            "facts", "book.txt", "--out", "f.json", "--length", "120", "--trials", "8",
+            "--batch", "1", "--reader", "nothing",
+        )  # fmt: skip
+    kept = json.loads((folder / "f.partial.json").read_text())
+    assert len(kept["trials"]) == 3 and not kept["finished"]
+    assert (folder / "f.json").read_text() == "the results of before"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["facts", "book.txt", "--out", "o.json", "--reader", "ceiling"], "--ceiling"),
+        (["facts", "book.txt", "--out", "o.json", "--ceiling", "none"], "none holds no adapters"),
+        (["facts", "book.txt", "--out", "o.json", "--length", "20", "--facts", "9"], "do not fit"),
+        (["gates", "book.txt", "--out", "o.json", "--max-tokens", "20"], "give a longer one"),
+        (["scrolls", "train.jsonl", "--out", "o.json"], "does not say its task"),
+        (["qa", "train.jsonl", "--out", "o.json", "--max-tokens", "3"], "no question"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_sentence(evaluate, words: list[str], message: str) -> None:
+    with pytest.raises(CometError, match=message):
+        evaluate(*words)
+
+
+def test_results_that_cannot_be_written_are_noticed_before_anything_is_read(
+    evaluate, folder: Path
+) -> None:
+    with pytest.raises(CannotWrite, match="--out"):
+        evaluate("facts", "book.txt", "--out", "book.txt/facts.json")
+
+
+def test_a_plot_without_matplotlib_is_refused_before_anything_is_read(
+    evaluate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("comet_core.evaluation.score.find_spec", lambda _: None)
+    with pytest.raises(ExtraMissing, match=r"comet-reader\[evaluate\]"):
+        evaluate("facts", "book.txt", "--out", "o.json", "--plot")

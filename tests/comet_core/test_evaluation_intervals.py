@@ -1,0 +1,91 @@
+"""Intervals: closed forms where there are some, and that questions of one document count as one."""
+
+from math import sqrt
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from comet_core.evaluation.intervals import METHODS, Z, bootstrap, estimate, wilson
+
+
+def test_wilson_is_that_of_the_tables() -> None:
+    assert wilson(0.95, 100) == pytest.approx((0.8882, 0.9785), abs=1e-4)
+    assert wilson(0.5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-4)
+
+
+@given(count=st.integers(1, 10_000))
+def test_wilson_of_all_or_none_has_a_closed_form(count: int) -> None:
+    assert wilson(1.0, count) == pytest.approx((count / (count + Z * Z), 1.0))
+    assert wilson(0.0, count) == pytest.approx((0.0, Z * Z / (count + Z * Z)))
+
+
+@given(asked=st.integers(2, 300), data=st.data())
+def test_an_interval_holds_its_mean_and_shrinks_with_more_documents(asked: int, data) -> None:
+    right = data.draw(st.integers(0, asked))
+    scores = [1] * right + [0] * (asked - right)
+    found, more = estimate(scores, range(asked)), estimate(scores * 10, range(asked * 10))
+    assert found and more and found.method in METHODS
+    assert 0 <= found.low <= found.mean <= found.high <= 1
+    assert more.high - more.low < found.high - found.low
+
+
+def test_one_question_a_document_is_wilsons() -> None:
+    found = estimate([1] * 95 + [0] * 5, range(100))
+    assert found and found.method == "wilson"
+    assert (found.mean, found.low, found.high) == (0.95, 0.8882, 0.9785)
+    assert found.asked == found.documents == 100
+
+
+@given(
+    shares=st.lists(st.sampled_from([0.0, 0.3, 0.8, 1.0]), min_size=3, max_size=12),
+    times=st.integers(2, 5),
+)
+def test_asking_a_document_more_often_does_not_make_the_interval_narrower(
+    shares: list[float], times: int
+) -> None:
+    """What a document scores is known no better for being asked the same again."""
+    documents = list(range(len(shares)))
+    once = bootstrap([[s] for s in shares], documents)
+    assert bootstrap([[s] for s in shares * times], documents * times) == pytest.approx(once)
+    two, three = (estimate(shares * n, documents * n) for n in (2, 3))
+    assert two and three and (two.low, two.high) == (three.low, three.high)
+    assert two.documents == len(shares) and two.asked == 2 * len(shares)
+
+
+def test_questions_of_one_document_are_not_independent() -> None:
+    """Ten documents, each wholly right or wrong: as uncertain as ten answers, not as a hundred."""
+    scores = [float(document < 5) for document in range(10) for _ in range(10)]
+    found = estimate(scores, [document for document in range(10) for _ in range(10)])
+    assert found and found.method == "cluster bootstrap"
+    standard_error = sqrt(0.25 / 10)
+    assert found.high - found.low == pytest.approx(2 * Z * standard_error, abs=0.1)
+    assert found.high - found.low > 2 * (wilson(0.5, 100)[1] - wilson(0.5, 100)[0])
+
+
+def test_the_bootstrap_of_many_is_the_normal_interval() -> None:
+    scores = np.random.default_rng(1).random(1000)
+    low, high = bootstrap([[s] for s in scores], range(1000))
+    reach = Z * scores.std() / sqrt(1000)
+    assert low == pytest.approx(scores.mean() - reach, abs=0.002)
+    assert high == pytest.approx(scores.mean() + reach, abs=0.002)
+
+
+def test_the_bootstrap_weighs_documents_by_their_questions() -> None:
+    """Two documents, 1 of 1 and 0 of 3: the draws' means are 0, 1/4 and 1."""
+    assert bootstrap([[1], [0], [0], [0]], ["a", "b", "b", "b"]) == (0.0, 1.0)
+    found = estimate([1, 0, 0, 0], ["a", "b", "b", "b"])
+    assert found and found.mean == 0.25
+
+
+def test_where_all_are_right_the_documents_are_counted() -> None:
+    found = estimate([1.0] * 40, [n // 4 for n in range(40)])
+    assert found and found.method == "wilson over documents"
+    assert (found.low, found.high) == (round(10 / (10 + Z * Z), 4), 1.0)
+
+
+def test_a_single_document_says_nothing_of_others() -> None:
+    found = estimate([1.0, 0.0, 1.0], ["a"] * 3)
+    assert found and (found.low, found.high, found.method) == (0.0, 1.0, "unknown")
+    assert estimate([], []) is None

@@ -201,7 +201,8 @@ class Trainer:
     def _train_step(self) -> StepReport:
         started = time.monotonic()
         rng = Random(f"{self.recipe.seed}/{self.step}")
-        task, reading, samples = self._draw(rng)
+        stage = self._mixed(rng)
+        task, reading, samples = self._draw(rng, stage)
         self.model.train()
         for group in self.optimizer.param_groups:
             warmth = min(1.0, (self.step + 1) / self.recipe.warmup_steps)
@@ -217,20 +218,20 @@ class Trainer:
         self.optimizer.step()
         self.optimizer.zero_grad()
         right = result.right.tolist()
-        if task == "facts":
+        if task == "facts" and stage is self.stage:
             self.judged.extend(right)
         ages, unanswerable = _tallies(samples, right)
         return StepReport(
             step=self.step,
             stage_number=self.stage_number,
             stage=self.stage.name,
-            task=task,
+            task=task if stage is self.stage else "mixed",
             loss=round(result.loss.item(), 4),
             right=sum(right) / len(right),
             score=sum(self.judged) / max(1, len(self.judged)),
             ages=ages,
             unanswerable=unanswerable,
-            chunk_size=max(reading.chunks),
+            chunk_size=max(reading.chunks, default=0),
             chunks=len(reading.chunks),
             temporary_rows=reading.temporary_rows,
             tokens=sum(
@@ -245,13 +246,20 @@ class Trainer:
             return window_loss(self.model, samples)
         return answer_loss(self.model, samples, reading, self.recipe.checkpoint_chunks)
 
-    def _draw(self, rng: Random) -> tuple[str, Reading, list[Sample]]:
-        stage = self.stage
+    def _mixed(self, rng: Random) -> Stage:
+        """The stage that a step is drawn as: this one, or the earlier one that it keeps up."""
+        earlier, share = self.stage.mixed_with, self.stage.mixed_share
+        if earlier is not None and rng.random() < share:
+            return self.recipe.named(earlier)
+        return self.stage
+
+    def _draw(self, rng: Random, stage: Stage) -> tuple[str, Reading, list[Sample]]:
         reading = stage.reading(rng, self.model.config, self.model.backbone.max_rows)
         count = max(1, stage.step_tokens // reading.length)
+        after = reading.length - reading.tail if stage.asked_of == "tail" else 0
         if rng.random() < stage.qa_share:
             drawn = (
-                self.questions.sample(rng, reading, stage.questions, stage.unanswerable)
+                self.questions.sample(rng, reading, stage.questions, stage.unanswerable, after)
                 for _ in range(20 * count)
             )
             samples = [sample for sample in drawn if sample][:count]
@@ -268,6 +276,7 @@ class Trainer:
                     rng.randint(*stage.facts),
                     stage.questions,
                     stage.unanswerable,
+                    after,
                 )
                 for _ in range(count)
             ],

@@ -10,6 +10,7 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -42,6 +43,12 @@ class Stage:
     """Share of steps whose questions are people's questions about real documents."""
     unanswerable: float = 0.0
     """Share of questions that the text does not answer; what is right is then to say so."""
+    asked_of: Literal["text", "tail"] = "text"
+    """Where the answers stand: anywhere, or only in the tail, which no chunk has taken up yet."""
+    mixed_with: str | None = None
+    """The name of an earlier stage that stays in the mix, so that it is not forgotten."""
+    mixed_share: float = 0.5
+    """Share of steps that are drawn as that stage's; its answers are not judged."""
     step_tokens: int = 1024
     """Text tokens read a step; as many documents as fit, at least one."""
     promote_at: float = 0.9
@@ -54,7 +61,7 @@ class Stage:
     def __post_init__(self) -> None:
         if unknown := set(self.kinds) - MAKERS.keys():
             raise ValueError(f"kinds are {', '.join(MAKERS)}, got {', '.join(sorted(unknown))}")
-        for name in ("qa_share", "unanswerable"):
+        for name in ("qa_share", "unanswerable", "mixed_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a share from 0 to 1, got {getattr(self, name)}")
         if self.qa_share == 1 and self.max_steps is None:
@@ -76,7 +83,11 @@ class Stage:
         wanted = max(-(-size // sizes.stride), round(share * sum(chunks) / sizes.stride))
         return Reading(
             chunks=chunks,
-            tail=rng.choice([0, 0, rng.randrange(size // 2)]),
+            tail=(
+                rng.randrange(size // 4, size)
+                if self.asked_of == "tail"
+                else rng.choice([0, 0, rng.randrange(size // 2)])
+            ),
             temporary_rows=min(wanted, free_rows(size, sizes, max_rows)),
         )
 
@@ -84,7 +95,7 @@ class Stage:
     def longest(self) -> int:
         """Text tokens of the longest reading it can draw."""
         size = max(self.chunk_sizes)
-        return self.chunks[1] * size + size // 2
+        return self.chunks[1] * size + (size if self.asked_of == "tail" else size // 2)
 
 
 def free_rows(chunk: int, sizes: CometConfig, max_rows: int) -> int:
@@ -117,8 +128,16 @@ class Recipe:
     def __post_init__(self) -> None:
         if not self.stages:
             raise ValueError("a recipe needs at least one stage")
-        if len({stage.name for stage in self.stages}) < len(self.stages):
+        names = [stage.name for stage in self.stages]
+        if len(set(names)) < len(names):
             raise ValueError("two stages have the same name")
+        for number, stage in enumerate(self.stages):
+            if stage.mixed_with is not None and stage.mixed_with not in names[:number]:
+                raise ValueError(f"no stage before '{stage.name}' is named '{stage.mixed_with}'")
+
+    def named(self, name: str) -> Stage:
+        """The stage of that name, which there is."""
+        return next(stage for stage in self.stages if stage.name == name)
 
 
 def load_recipe(path: Path) -> Recipe:

@@ -81,17 +81,20 @@ class FactSampler:
         facts: int,
         questions: int,
         unanswerable: float = 0.0,
+        after: int = 0,
     ) -> Sample:
-        """One text of exactly `reading.length` tokens with `facts` facts; at most `questions`
-        asked, the share `unanswerable` of them about facts that were not planted.
+        """One text of exactly `reading.length` tokens with `facts` facts, none before token
+        `after`; at most `questions` asked, the share `unanswerable` of them about facts that were
+        not planted.
         """
         made = make_facts(rng, kinds, facts)
         planted = [self.prompt.text(" " + fact.statement) for fact in made]
         room = reading.length - sum(map(len, planted))
-        if room < 0:
-            return self.sample(rng, reading, kinds, max(1, facts - 1), questions, unanswerable)
+        if room < after:
+            fewer = max(1, facts - 1)
+            return self.sample(rng, reading, kinds, fewer, questions, unanswerable, after)
         filler = self.filler(rng, room)
-        spots = sorted(self._spot(rng, filler) for _ in planted)
+        spots = sorted(self._spot(rng, filler, after) for _ in planted)
         tokens: list[int] = []
         positions: list[int] = []
         begin = 0
@@ -133,10 +136,10 @@ class FactSampler:
             tokens += text[start : start + length - len(tokens)]
         return tokens
 
-    def _spot(self, rng: Random, filler: list[int]) -> int:
-        """A place between two sentences near a uniformly chosen position."""
-        spot = rng.randrange(len(filler) + 1)
-        for near in range(spot, max(0, spot - 40), -1):
+    def _spot(self, rng: Random, filler: list[int], after: int) -> int:
+        """A place between two sentences near a uniformly chosen position, not before `after`."""
+        spot = rng.randrange(after, len(filler) + 1)
+        for near in range(spot, max(after, spot - 40), -1):
             if filler[near - 1] in self._ends:
                 return near
         return spot
@@ -150,10 +153,16 @@ class QuestionSampler:
         self.documents = [d for d in documents if d.questions]
 
     def sample(
-        self, rng: Random, reading: Reading, questions: int, unanswerable: float = 0.0
+        self,
+        rng: Random,
+        reading: Reading,
+        questions: int,
+        unanswerable: float = 0.0,
+        after: int = 0,
     ) -> Sample | None:
-        """Consecutive sections cut to `reading.length` tokens, and questions they answer; the share
-        `unanswerable` of these gives way to questions that the text does not answer.
+        """Consecutive sections cut to `reading.length` tokens, and questions that those from token
+        `after` on answer; the share `unanswerable` of these gives way to questions that the text
+        does not answer.
 
         None where the document chosen is too short or has no question within the window.
         """
@@ -168,7 +177,7 @@ class QuestionSampler:
             for q in document.questions
             if q.answers
             and q.sections
-            and starts[min(q.sections)] >= begin
+            and starts[min(q.sections)] >= begin + after
             and starts[max(q.sections) + 1] <= stop
         ]
         if not held:

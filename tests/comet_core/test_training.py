@@ -257,6 +257,47 @@ def test_stage_readings_stay_within_the_stage() -> None:
         assert 0.24 <= share <= 0.51 or reading.temporary_rows in (8, 16)  # a whole chunk
 
 
+@given(seed=st.integers(0, 10_000), facts=st.integers(1, 6))
+def test_facts_of_the_tail_stand_in_the_tail(seed: int, facts: int) -> None:
+    stage = Stage("s", [512], (0, 2), asked_of="tail")
+    reading = stage.reading(Random(seed), SIZES, max_rows=8192)
+    assert 128 <= reading.tail < 512
+    sampler = FactSampler(PROMPT, [tokenize_text(PROMPT, "It rained. We slept. " * 400)])
+    after = reading.length - reading.tail
+    sample = sampler.sample(Random(seed), reading, ["number"], facts, 9, after=after)
+    assert len(sample.tokens) == reading.length
+    head, tail = PROMPT.decode(sample.tokens[:after]), PROMPT.decode(sample.tokens[after:])
+    for asked in sample.asked:
+        answer = PROMPT.decode(asked.answer)
+        assert answer in tail and answer not in head
+        assert asked.age == -1
+
+
+def test_questions_of_the_tail_are_answered_there(documents: list[TokenizedDocument]) -> None:
+    sampler = QuestionSampler(PROMPT, documents)
+    reading = Reading([140], 250, 8)
+    drawn = [s for n in range(90) if (s := sampler.sample(Random(n), reading, 3, after=140))]
+    assert drawn
+    for sample in drawn:
+        for asked in sample.asked:
+            whole = PROMPT.decode(sample.tokens[140:])
+            number = PROMPT.decode(asked.answer)
+            assert 3 in map(whole.count, (f"person {number} is", f"has {number} bridges"))
+
+
+def test_an_earlier_stage_stays_in_the_mix(start_run, tmp_path: Path) -> None:
+    recipe = RECIPE.replace('name = "second"', 'name = "second"\nmixed_with = "first"')
+    (tmp_path / "recipe.toml").write_text(recipe.replace("max_steps = 4", "max_steps = 12"))
+    reports = list(start_run("mixed").run())
+    assert {r.task for r in reports[:12]} == {"facts", "questions"}
+    assert {r.task for r in reports[12:]} == {"facts", "mixed"}
+    assert all(report.chunks >= 2 for report in reports[12:] if report.task == "facts")
+    assert any(report.chunks == 1 for report in reports[12:])
+    before = [r.score for r in reports if r.step >= 12]
+    for last, report, score in zip(before, reports[13:], before[1:], strict=False):
+        assert report.task == "facts" or score == last  # its answers are not judged
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -268,6 +309,10 @@ def test_stage_readings_stay_within_the_stage() -> None:
         (RECIPE.replace("warmup_steps", "warmup"), "warmup"),
         (RECIPE.replace("chunks = [1, 2]", "chunks = [2, 1]"), "smallest and largest, got 2, 1"),
         (RECIPE.replace('name = "first"', 'name = "first"\nkinds = ["nmber"]'), "got nmber"),
+        (
+            RECIPE.replace('name = "first"', 'name = "first"\nmixed_with = "second"'),
+            "no stage before",
+        ),
         (RECIPE.replace('"second"', '"first"'), "two stages have the same name"),
         (RECIPE.replace("qa_share = 0.5", "unanswerable = 5"), "unanswerable is a share"),
         (RECIPE.replace("qa_share = 0.5\nmax_steps = 4", "qa_share = 1"), "needs max_steps"),

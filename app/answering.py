@@ -1,110 +1,196 @@
-"""Answers from the documents of a library, many at a time: chat models and servers ask here.
+"""Answers of one model, many at a time: memories kept ready, steps taken in turn, details told.
 
-The keys and values of a document's memory are computed once for all who ask of it, per library.
-Knows nothing of messages, frameworks or protocols.
+Shared by all who ask this model. Knows nothing of documents or conversations: a `Source` says where
+a memory comes from, and whoever wants to keep an answer is told when it has ended.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any
 
 from app.dialogue import Dialogue
-from app.errors import NotReadYet
-from app.library import Library
-from app.tables import Document
+from app.settings import Settings
+from app.sources import Source
+from app.turns import Turns
 
 if TYPE_CHECKING:
+    from comet_core.checkpoint import LoadedModel
     from comet_core.generation import Answer, Sampling
-    from comet_core.memory import MemoryState
     from comet_core.prefixes import PrefixCache
 
 CACHE_BYTES = 2 << 30
-"""Memories, with their keys and values, that a library keeps ready at most."""
+"""Memories, with their keys and values, that are kept ready at most."""
 
-_caches: WeakKeyDictionary[Library, PrefixCache] = WeakKeyDictionary()
-_caches_lock = Lock()
+Keep = Callable[[str, dict[str, Any]], None]
+"""Is given the text and the details of an answer that has ended."""
 
 
-@dataclass(frozen=True)
-class Source:
-    """What a question is answered from: the memory of a document, or an empty one.
+class Answerer:
+    """The model of the settings, and the memories it has at hand. Safe to use from many threads.
 
-    key: stands for the bits of the memory. document_id: None where there is no document in the
-    library. tokens: that were read into the memory.
+    turns: whose turn it is to have the model compute.
     """
 
-    key: str
-    document_id: str | None
-    fingerprint: str
-    tokens: int
-    load: Callable[[], MemoryState]
+    def __init__(self, settings: Settings) -> None:
+        self.turns = Turns()
+        self._settings = settings
+        self._lock = Lock()
+        self._ready: tuple[LoadedModel, PrefixCache] | None = None
+
+    @property
+    def model(self) -> LoadedModel:
+        """The model, loaded at the first use. Raises what `load_model` raises."""
+        return self._loaded()[0]
+
+    def reply(
+        self, source: Source, dialogue: Dialogue, sampling: Sampling, keep: Keep | None = None
+    ) -> Reply:
+        """Answer the dialogue's question; the memory stays as it is.
+
+        Raises what loading the model and the memory raises, before the first piece.
+        """
+        from comet_core.generation import Answer, asked_blocks
+
+        loaded, cache = self._loaded()
+        asked = asked_blocks(loaded.prompt, dialogue.question, dialogue.history)
+        begun = time.monotonic()
+        with self.turns.answering():
+            state = cache.state(source.key, source.load)
+            with self.turns.answer():
+                start = cache.start(loaded.model, source.key, state, len(asked[0]))
+        record = _Record(begun, source.tokens, start.memory[0].rows, time.monotonic() - begun)
+        answer = Answer(loaded.model, loaded.prompt, start, asked, sampling, self.turns.answer)
+        return Reply(answer, self.turns, record, keep)
+
+    def drop(self, key: str) -> None:
+        """Keep the memory of a source's key at hand no longer."""
+        if self._ready is not None:
+            self._ready[1].drop(key)
+
+    def _loaded(self) -> tuple[LoadedModel, PrefixCache]:
+        with self._lock:
+            if self._ready is None:
+                from comet_core.checkpoint import load_model
+                from comet_core.prefixes import PrefixCache
+
+                loaded = load_model(
+                    self._settings.model,
+                    cache=self._settings.model_cache,
+                    device=self._settings.device,
+                    dtype=self._settings.dtype,
+                )
+                self._ready = loaded, PrefixCache(CACHE_BYTES)
+            return self._ready
 
 
-def from_document(library: Library, document: Document | str) -> Source:
-    """A document of the library. Raises UnknownDocument, AmbiguousDocument or NotReadYet."""
-    found = library.find(document) if isinstance(document, str) else document
-    snapshot = found.finished
-    if snapshot is None:
-        raise NotReadYet(f'"{found.title}" has not been read to its end yet; ask again then.')
-    return Source(
-        key=snapshot.id,
-        document_id=found.id,
-        fingerprint=snapshot.fingerprint,
-        tokens=snapshot.tokens_read,
-        load=partial(library.memory, found),
-    )
+@dataclass
+class _Record:
+    """What is known of an answer beside its text; times in seconds."""
+
+    begun: float
+    tokens_read: int
+    memory_tokens: int
+    resumed: float
+    first_piece: float | None = None
+    whole: float | None = None
+    stopped: bool = False
+
+    def now(self) -> float:
+        return time.monotonic() - self.begun
+
+    def end(self, stopped: bool) -> None:
+        self.whole, self.stopped = self.now(), stopped
+
+    def details(self, answer: Answer) -> dict[str, Any]:
+        return {
+            "tokens_read": self.tokens_read,
+            "memory_tokens": self.memory_tokens,
+            "resumed_seconds": self.resumed,
+            "first_piece_seconds": self.first_piece,
+            "seconds": self.whole,
+            "chances": [[piece, chance] for piece, chance in answer.chances],
+            "stopped": self.stopped,
+        }
 
 
-def from_file(library: Library, path: Path) -> Source:
-    """A snapshot file. Raises UnknownDocument or DamagedSnapshot."""
-    from app.snapshot_files import open_snapshot
+class Reply(Iterator[str]):
+    """An answer that is being written in turn with others: iterating gives its text in pieces.
 
-    file = open_snapshot(path)
-    return Source(
-        key=file.checksum,
-        document_id=None,
-        fingerprint=file.fingerprint,
-        tokens=file.tokens_read,
-        load=lambda: file.load(library.model),
-    )
-
-
-def from_nothing(library: Library) -> Source:
-    """No document: the bare language model."""
-    from comet_core.reader import empty_state
-
-    loaded = library.model
-    return Source(
-        key="nothing",
-        document_id=None,
-        fingerprint=loaded.spec.fingerprint,
-        tokens=0,
-        load=lambda: empty_state(loaded.model),
-    )
-
-
-def answer(library: Library, source: Source, dialogue: Dialogue, sampling: Sampling) -> Answer:
-    """Answer the dialogue's question, piece by piece; the memory stays as it is.
-
-    Raises WrongModel, DamagedSnapshot, and what loading the model raises, before the first piece.
+    Closing ends it, from whatever thread; so does letting go of it.
     """
-    from comet_core.generation import Answer, Turn, asked_blocks
 
-    loaded = library.model
-    history = [Turn(*turn) for turn in dialogue.history]
-    asked = asked_blocks(loaded.prompt, dialogue.question, history)
-    start = _cache(library).start(loaded.model, source.key, source.load, len(asked[0]))
-    return Answer(loaded.model, loaded.prompt, start, asked, sampling)
+    def __init__(
+        self, answer: Answer, turns: Turns, record: _Record, keep: Keep | None = None
+    ) -> None:
+        self._answer = answer
+        self._record = record
+        self._closed = False
+        self._lock = Lock()
+        # Must not refer to this object: then letting go of it ends the answer at once.
+        self._pieces = _written(answer, turns, record, keep)
+
+    def __next__(self) -> str:
+        with self._lock:
+            if self._closed:
+                raise StopIteration
+            return next(self._pieces)
+
+    def close(self) -> None:
+        """Write no further. Waits for a step that is under way in another thread."""
+        self._closed = True
+        with self._lock:
+            self._pieces.close()
+            if self._record.whole is None:  # not even begun
+                self._record.end(stopped=True)
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """What is known so far, plain values, complete once the answer has ended.
+
+        tokens_read, memory_tokens: of the document, and what remains of them for the question.
+        resumed_seconds, first_piece_seconds, seconds: from asking until the memory was opened, text
+        came, the answer had ended; the latter two None before. chances: of each token written the
+        text and the probability the model gave it. stopped: whether it was closed before its end.
+        """
+        return self._record.details(self._answer)
+
+    @property
+    def input_tokens(self) -> int:
+        """Tokens of question and history."""
+        return self._answer.input_tokens
+
+    @property
+    def output_tokens(self) -> int:
+        """Tokens written so far."""
+        return self._answer.output_tokens
+
+    @property
+    def finish(self) -> str | None:
+        """As in `comet_core.generation.Answer`."""
+        return self._answer.finish
 
 
-def _cache(library: Library) -> PrefixCache:
-    from comet_core.prefixes import PrefixCache
-
-    with _caches_lock:
-        return _caches.setdefault(library, PrefixCache(CACHE_BYTES))
+def _written(
+    answer: Answer, turns: Turns, record: _Record, keep: Keep | None
+) -> Generator[str, None, None]:
+    """The pieces of an answer, which is kept once it has ended; stopped, if there is some of it."""
+    text = ""
+    try:
+        with turns.answering():
+            for piece in answer:
+                record.first_piece = record.first_piece or record.now()
+                text += piece
+                yield piece
+    except (GeneratorExit, KeyboardInterrupt):
+        answer.close()
+        record.end(stopped=True)
+        if keep and text:
+            keep(text, record.details(answer))
+        raise
+    record.end(stopped=False)
+    if keep:
+        keep(text, record.details(answer))

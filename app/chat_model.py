@@ -1,7 +1,7 @@
 """LangChain models whose context is a document that was read: `ChatComet`, and `CometLLM`.
 
 Only the form of LangChain: messages and options in, chunks with their metadata out. Answers come
-from `app.answering`; torch and the model are loaded at the first question.
+from `app.library`; torch and the model are loaded at the first question.
 """
 
 from __future__ import annotations
@@ -20,15 +20,17 @@ from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
 from langchain_core.outputs import ChatGenerationChunk, ChatResult, GenerationChunk, LLMResult
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from app import answering
+from app import sources
+from app.answering import Reply
 from app.dialogue import ASSISTANT, Dialogue, NotText, as_dialogue
 from app.library import Library
 from app.settings import Settings
+from app.sources import Source
 from comet_core.default_model import NAME
 from comet_core.errors import CometError
 
 if TYPE_CHECKING:
-    from comet_core.generation import Answer, Sampling
+    from comet_core.generation import Sampling
 
 PER_CALL = {"document", "temperature", "max_tokens", "top_p", "seed", "stop"}
 """Options that one call may have of its own, by an argument or by `bind`."""
@@ -144,13 +146,11 @@ class _Comet(BaseModel):
         given = {name: value for name, value in given.items() if value is not None}
         return _shared_library(Settings().model_copy(update=given))
 
-    def _source(self) -> answering.Source:
+    def _source(self) -> Source:
         library = self._library()
         if self.snapshot is not None:
-            return answering.from_file(library, self.snapshot)
-        if self.document is not None:
-            return answering.from_document(library, self.document)
-        return answering.from_nothing(library)
+            return sources.of_file(self.snapshot, lambda: library.model)
+        return library.source(self.document)
 
     def _sampling(self) -> Sampling:
         from comet_core.generation import Sampling
@@ -163,10 +163,10 @@ class _Comet(BaseModel):
             stop=tuple(stop for stop in self.stop or () if stop),
         )
 
-    def _answer(self, dialogue: Dialogue) -> tuple[Answer, Callable[[], dict[str, Any]]]:
+    def _answer(self, dialogue: Dialogue) -> tuple[Reply, Callable[[], dict[str, Any]]]:
         """The answer, and what is to be told of it once it is written."""
         source = self._source()
-        answer = answering.answer(self._library(), source, dialogue, self._sampling())
+        answer = self._library().answer(source, dialogue, self._sampling())
 
         def told() -> dict[str, Any]:
             return {
@@ -308,7 +308,7 @@ def _text(message: BaseMessage) -> str:
     return str(message.text)
 
 
-def _usage(document_tokens: int, answer: Answer) -> UsageMetadata:
+def _usage(document_tokens: int, answer: Reply) -> UsageMetadata:
     """The document counts as read from a cache: its memory stands for all its tokens."""
     read = document_tokens + answer.input_tokens
     return UsageMetadata(

@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import Abort, TyperException
 
-from app import cli_documents, cli_evaluate, cli_model, cli_serve, cli_train, console
+from app import cli_documents, cli_evaluate, cli_mcp, cli_model, cli_train, cli_user, console
 from app.cli_context import Context
 from app.settings import Settings
 from comet_core.errors import CometError
@@ -34,8 +34,8 @@ cli_documents.add_to(app)
 app.add_typer(cli_model.app, name="model")
 app.command()(cli_train.train)
 app.add_typer(cli_evaluate.app, name="evaluate")
-app.command()(cli_serve.serve)
-app.command()(cli_serve.mcp)
+app.command()(cli_mcp.mcp)
+app.add_typer(cli_user.app, name="user")
 
 DEBUG = "--debug"
 

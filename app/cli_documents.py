@@ -82,7 +82,9 @@ def chat(
     with _library(context) as library:
         found = library.find(document)
         earlier = library.conversations(found) if go_on else []
-        conversation = earlier[-1] if earlier else library.start_conversation(found)
+        conversation = (
+            library.conversation(earlier[0].id) if earlier else library.start_conversation(found)
+        )
         for message in conversation.messages:
             console.note(f"{'> ' if message.role == 'user' else ''}{message.text}")
         while question := console.typed(">"):

@@ -21,6 +21,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from app.naming import SHORT_ID
+from app.pace import Pace
 from app.tables import Document, Snapshot
 from ingest.batch import Outcome
 
@@ -111,7 +112,7 @@ class ReadingDisplay:
         if len(self._files) > 1:
             name = f"{self._files.index(path) + 1}/{len(self._files)} {name}"
         text = f"{read.pages:,}/{read.page_count:,} pages, {read.tokens:,} tokens"
-        text += self._pace.text(read.tokens, read.pages, read.page_count)
+        text += _pace_text(self._pace, read)
         if err.is_terminal:
             self._progress.update(
                 self._task,
@@ -123,25 +124,6 @@ class ReadingDisplay:
         elif time.monotonic() >= self._next_line:
             note(f"{name}: {text}")
             self._next_line = time.monotonic() + LINE_S
-
-
-class Pace:
-    """Tokens a second, and the time left, since a first look at a reading."""
-
-    def __init__(self, tokens: int, pages: int) -> None:
-        self._tokens, self._pages = tokens, pages
-        self._begun = time.monotonic()
-
-    def text(self, tokens: int, pages: int, page_count: int) -> str:
-        """Empty until there is something to say."""
-        seconds = time.monotonic() - self._begun
-        if seconds <= 0 or tokens <= self._tokens:
-            return ""
-        text = f", {(tokens - self._tokens) / seconds:,.0f} tokens/s"
-        if pages > self._pages:
-            left = seconds * (page_count - pages) / (pages - self._pages)
-            text += f", {duration(left)} left"
-        return text
 
 
 def duration(seconds: float) -> str:
@@ -242,6 +224,14 @@ def _snapshot_json(snapshot: Snapshot) -> dict[str, Any]:
         "bytes": snapshot.nbytes,
         "created_at": snapshot.created_at.isoformat(),
     }
+
+
+def _pace_text(pace: Pace, read: Read) -> str:
+    """Empty until there is something to say."""
+    speed = pace.tokens_per_second(read.tokens)
+    left = pace.seconds_left(read.pages, read.page_count)
+    text = "" if speed is None else f", {speed:,.0f} tokens/s"
+    return text if left is None else f"{text}, {duration(left)} left"
 
 
 def _is_harmless(character: str) -> bool:

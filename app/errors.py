@@ -30,6 +30,10 @@ class AmbiguousDocument(CometError):
     """Several documents have the name that was given."""
 
 
+class UnknownConversation(CometError):
+    """There is no such conversation, or message in it; nor is there one of somebody else."""
+
+
 class EmptyQuestion(CometError):
     """A question with nothing in it to answer."""
 

@@ -7,29 +7,34 @@ only when something is read or asked. Knows nothing of terminals, web pages or c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Self
 
 from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.orm import Session, selectinload
 
-from app import conversations
+from app import sources
+from app.answering import Answerer, Keep, Reply
+from app.conversations import Conversations
 from app.database import Database
-from app.errors import DamagedSnapshot, EmptyQuestion, NotReadYet, UnknownDocument
+from app.dialogue import Dialogue
+from app.errors import DamagedSnapshot, EmptyQuestion, UnknownDocument
 from app.locks import sole_user
 from app.naming import choose
 from app.settings import Settings
-from app.tables import Conversation, Document, Snapshot, Status, new_id
+from app.sources import Source
+from app.tables import Conversation, Document, Snapshot, Status
+from app.turns import Turns
 from ingest.batch import Found, Outcome, Result, ingest_all
 from ingest.clean import clean_text
 
 if TYPE_CHECKING:
+    from app.users import Users
     from comet_core.checkpoint import LoadedModel
-    from comet_core.generation import Sampling, Turn
+    from comet_core.generation import Sampling
     from comet_core.memory import MemoryState
     from ingest.pipeline import Progress
 
@@ -46,16 +51,23 @@ class Checked:
 class Library:
     """Documents that were read, and what can be done with them. Safe to use from many threads.
 
-    The `Document` objects it gives are what was stored at that moment; they stay usable, and do not
+    It is the view of one owner: what is somebody else's is not there. The `Document` and
+    `Conversation` objects it gives are what was stored at that moment; they stay usable, and do not
     change by themselves.
     """
 
-    def __init__(self, database: Database, settings: Settings, owner: str = "") -> None:
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        owner: str = "",
+        answerer: Answerer | None = None,
+    ) -> None:
         self.settings = settings
         self.owner = owner
         self._database = database
-        self._model: LoadedModel | None = None
-        self._model_lock = Lock()
+        self._answerer = answerer or Answerer(settings)
+        self._conversations = Conversations(database, owner)
 
     @classmethod
     def open(cls, url: str | None = None, settings: Settings | None = None) -> Self:
@@ -65,6 +77,10 @@ class Library:
         """
         settings = settings or Settings()
         return cls(Database(url or settings.url), settings)
+
+    def as_owner(self, name: str) -> Self:
+        """The view of another owner, on the same database and model; it is not to be closed."""
+        return type(self)(self._database, self.settings, name, self._answerer)
 
     def close(self) -> None:
         """Close the database."""
@@ -79,17 +95,12 @@ class Library:
     @property
     def model(self) -> LoadedModel:
         """The model of the settings, loaded at the first use. Raises what `load_model` raises."""
-        with self._model_lock:
-            if self._model is None:
-                from comet_core.checkpoint import load_model
+        return self._answerer.model
 
-                self._model = load_model(
-                    self.settings.model,
-                    cache=self.settings.model_cache,
-                    device=self.settings.device,
-                    dtype=self.settings.dtype,
-                )
-            return self._model
+    @property
+    def turns(self) -> Turns:
+        """Whose turn it is on the model; the views of all owners share it."""
+        return self._answerer.turns
 
     # Reading
 
@@ -97,16 +108,17 @@ class Library:
         self,
         path: str | Path,
         *,
+        name: str | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         password: str | None = None,
     ) -> Document:
         """Read a file and keep its memory; goes on from a checkpoint, does nothing if it is known.
 
-        `on_progress` is called after every chunk, and may raise ReadingStopped: what was read is
-        kept. Raises a `DocumentError` for a file that cannot be read (nothing is stored then),
-        DocumentBusy, DocumentChanged.
+        `name` is what the file is called, if not as it lies there. `on_progress` is called after
+        every chunk, and may raise ReadingStopped: what was read is kept. Raises a `DocumentError`
+        for a file that cannot be read (nothing is stored then), DocumentBusy, DocumentChanged.
         """
-        return self._ingest(Path(path), on_progress or _ignore, password)[0]
+        return self._ingest(Path(path), on_progress or _ignore, password, name)[0]
 
     def ingest_many(
         self,
@@ -124,12 +136,16 @@ class Library:
         return ingest_all(found, ingest_one)
 
     def _ingest(
-        self, path: Path, on_progress: Callable[[Progress], None], password: str | None
+        self,
+        path: Path,
+        on_progress: Callable[[Progress], None],
+        password: str | None,
+        name: str | None = None,
     ) -> tuple[Document, Result]:
         from app.reading import Reading, SourceFile
         from ingest.readers import open_document
 
-        file = SourceFile.of(path)
+        file = SourceFile.of(path, name)
         with self._sole_user(file.content_hash, path):
             document = self._with_hash(file.content_hash)
             if document is not None and self._is_current(document.finished):
@@ -140,7 +156,8 @@ class Library:
                 result = Result.KNOWN
             else:
                 with open_document(path, password) as source:  # fails before the model is loaded
-                    Reading(self._database, self.owner, file, self.model).run(source, on_progress)
+                    reading = Reading(self._database, self.owner, file, self.model)
+                    reading.run(source, on_progress, self.turns.read)
                 result = Result.READ
             document = self._with_hash(file.content_hash)
             assert document is not None  # it is stored, and the lock is still held
@@ -166,11 +183,9 @@ class Library:
         Raises UnknownDocument, AmbiguousDocument, or DocumentBusy while it is being read.
         """
         document = self._current(document)
-        with (
-            self._sole_user(document.content_hash, Path(document.file_name)),
-            self._database.writing() as session,
-        ):
+        with self._sole_user_of(document), self._database.writing() as session:
             session.execute(delete(Document).where(Document.id == document.id))
+        self._let_go(document)
 
     def verify(self) -> Iterator[Checked]:
         """Derive the checksums of every stored memory again."""
@@ -191,97 +206,133 @@ class Library:
 
     # Asking
 
+    def source(self, document: Document | str | None) -> Source:
+        """What questions about a document are answered from; without one, the bare model.
+
+        Raises NotReadYet, UnknownDocument or AmbiguousDocument.
+        """
+        if document is None:
+            return sources.of_nothing(self.model)
+        return sources.of_document(self._database, self._current(document), lambda: self.model)
+
     def memory(self, document: Document | str) -> MemoryState:
         """The finished memory of a document, where the model computes.
 
         Raises NotReadYet, WrongModel or DamagedSnapshot, and what `find` raises.
         """
-        from app.snapshots import load_state, place
+        return self.source(document).load()
 
-        document = self._current(document)
-        if document.finished is None:
-            raise NotReadYet(
-                f'"{document.title}" has not been read to its end; go on with: '
-                f'comet-reader ingest "{document.file_name}"'
-            )
-        loaded = self.model
-        with self._database.reading() as session:
-            snapshot = session.get(Snapshot, document.finished.id)
-            if snapshot is None:  # replaced or removed just now
-                raise NotReadYet(f'"{document.title}" is being read anew; ask again.')
-            state = load_state(session, snapshot, loaded.spec.fingerprint)
-        return place(state, loaded.model.device, loaded.model.dtype)
+    def answer(
+        self,
+        source: Source,
+        dialogue: Dialogue,
+        sampling: Sampling | None = None,
+        keep: Keep | None = None,
+    ) -> Reply:
+        """Answer the dialogue's question, piece by piece; the memory stays as it is.
+
+        keep: is told of the answer once it has ended. Raises WrongModel, DamagedSnapshot, and what
+        loading the model raises, before the first piece.
+        """
+        from comet_core.generation import Sampling
+
+        return self._answerer.reply(source, dialogue, sampling or Sampling(), keep)
 
     def ask(
         self,
         document: Document | str,
         question: str,
-        history: Sequence[Turn] = (),
+        history: Sequence[tuple[str, str]] = (),
         sampling: Sampling | None = None,
-    ) -> Iterator[str]:
-        """Answer from a document's memory, piece by piece; the memory stays as it is.
+    ) -> Reply:
+        """Answer from a document's memory, after earlier questions with their answers.
 
         Raises EmptyQuestion, and what `memory` raises, before the first piece.
         """
-        return self._answer(document, _clean(question), history, sampling)
+        dialogue = Dialogue(tuple(history), _clean(question))
+        return self.answer(self.source(document), dialogue, sampling)
 
     # Conversations
 
     def start_conversation(self, document: Document | str) -> Conversation:
         """A new conversation about a document; it is kept from its first answer on."""
-        return Conversation(id=new_id(), document_id=self._current(document).id)
+        return self._conversations.begin(self._current(document))
 
-    def conversations(self, document: Document | str) -> list[Conversation]:
-        """The conversations about a document, the oldest first, each with its `messages`."""
-        document = self._current(document)
-        with self._database.reading() as session:
-            return conversations.of_document(session, document.id)
+    def conversations(self, document: Document | str | None = None) -> list[Conversation]:
+        """All conversations, or those about a document, without their messages.
+
+        The one that was last gone on with comes first.
+        """
+        about = None if document is None else self._current(document)
+        return self._conversations.about(about)
+
+    def conversation(self, conversation_id: str) -> Conversation:
+        """A conversation with its `messages`. Raises UnknownConversation."""
+        return self._conversations.get(conversation_id)
 
     def say(
         self, conversation: Conversation, question: str, sampling: Sampling | None = None
-    ) -> Iterator[str]:
-        """Answer in a conversation; question and answer are stored once the answer is complete.
+    ) -> Reply:
+        """Answer in a conversation; question and answer are stored once the answer has ended.
 
-        Raises what `ask` raises.
+        An answer that is stopped is stored as far as it was written. Raises what `ask` raises, and
+        UnknownConversation; while iterating, also if the conversation was removed meanwhile.
         """
-        from comet_core.generation import Turn
-
         question = _clean(question)
-        with self._database.reading() as session:
-            document = session.get(Document, conversation.document_id)
-            history = [Turn(*turn) for turn in conversations.turns(session, conversation.id)]
-        if document is None:
-            raise _forgotten()
-        pieces = self._answer(document, question, history, sampling)
-        return self._kept(conversation, question, pieces)
+        source = self.source(self._with_id(conversation.document_id))
+        history = self._conversations.turns(conversation)
+        keep = partial(self._conversations.add_turn, conversation, len(history), question)
+        return self.answer(source, Dialogue(history, question), sampling, keep)
 
-    def _kept(
-        self, conversation: Conversation, question: str, pieces: Iterator[str]
-    ) -> Iterator[str]:
-        answer = ""
-        for piece in pieces:
-            answer += piece
-            yield piece
-        with self._database.writing() as session:
-            if session.get(Document, conversation.document_id) is None:  # forgotten just now
-                raise _forgotten()
-            conversations.add_turn(session, conversation, question, answer)
+    def rename(self, conversation: Conversation, title: str) -> None:
+        """Give a conversation a title; an empty one gives back its first question.
+
+        Raises UnknownConversation, as do all that follow.
+        """
+        self._conversations.rename(conversation, title)
+
+    def rewind(self, conversation: Conversation, position: int) -> str:
+        """Take back the question at a message's position (or that of its answer), and what follows.
+
+        Returns the question: to say it again, or in other words.
+        """
+        return self._conversations.rewind(conversation, position)
+
+    def delete_conversation(self, conversation: Conversation) -> None:
+        """Remove a conversation."""
+        self._conversations.delete(conversation)
+
+    def export_markdown(self, conversation: Conversation) -> str:
+        """A conversation as Markdown, in which nothing that was said acts as Markdown or HTML."""
+        from app.markdown import as_markdown
+
+        stored = self.conversation(conversation.id)
+        return as_markdown(stored, self._with_id(stored.document_id))
+
+    # Users
+
+    @property
+    def users(self) -> Users:
+        """Who may log in; the name of each is the owner of what is theirs."""
+        from app.users import Users
+
+        return Users(self._database)
+
+    def remove_user(self, name: str) -> None:
+        """Remove a user with all documents and conversations.
+
+        Raises UnknownUser, or DocumentBusy while one of the documents is being read.
+        """
+        view = self.as_owner(name)
+        documents = view.documents()
+        with ExitStack() as locks:
+            for document in documents:
+                locks.enter_context(view._sole_user_of(document))
+            self.users.remove(name)
+        for document in documents:
+            self._let_go(document)
 
     # Parts
-
-    def _answer(
-        self,
-        document: Document | str,
-        question: str,
-        history: Sequence[Turn],
-        sampling: Sampling | None,
-    ) -> Iterator[str]:
-        """Answer a clean question."""
-        from comet_core.generation import Sampling, answer
-
-        state = self.memory(document)
-        loaded = self.model
-        return answer(loaded.model, loaded.prompt, state, question, history, sampling or Sampling())
 
     def _is_current(self, snapshot: Snapshot | None) -> bool:
         """Whether the loaded model can answer from a snapshot."""
@@ -296,6 +347,12 @@ class Library:
         with self._database.reading() as session:
             return next(iter(self._select(session, Document.content_hash == content_hash)), None)
 
+    def _with_id(self, document_id: str) -> Document:
+        with self._database.reading() as session:
+            for document in self._select(session, Document.id == document_id):
+                return document
+        raise UnknownDocument("The document of this conversation has been forgotten.")
+
     def _current(self, document: Document | str) -> Document:
         """A document as it is stored now."""
         if isinstance(document, str):
@@ -304,6 +361,14 @@ class Library:
             for current in self._select(session, Document.id == document.id):
                 return current
         raise UnknownDocument(f'"{document.title}" has been forgotten; read it again to ask it.')
+
+    def _let_go(self, document: Document) -> None:
+        """Keep the memory of what was removed at hand no longer."""
+        for snapshot in document.snapshots:
+            self._answerer.drop(snapshot.id)
+
+    def _sole_user_of(self, document: Document) -> AbstractContextManager[None]:
+        return self._sole_user(document.content_hash, Path(document.file_name))
 
     def _sole_user(self, content_hash: str, path: Path) -> AbstractContextManager[None]:
         key = "\0".join((str(self._database.url), self.owner, content_hash))
@@ -316,10 +381,6 @@ def _clean(question: str) -> str:
     if not question:
         raise EmptyQuestion("The question is empty; say what you want to know.")
     return question
-
-
-def _forgotten() -> UnknownDocument:
-    return UnknownDocument("The document of this conversation has been forgotten.")
 
 
 def _ignore(_progress: Progress) -> None:

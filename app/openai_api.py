@@ -1,7 +1,7 @@
 """The documents of a library behind OpenAI's chat API, each as a model named `comet/<document>`.
 
 Made for one person's machine: without an API key only requests to a loopback address are answered;
-request size, answer length and answers at a time have limits. Answers come from `app.answering`.
+request size, answer length and answers at a time have limits.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from starlette.concurrency import iterate_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
-from app import answering
+from app.answering import Reply
 from app.dialogue import NoQuestion, as_dialogue
 from app.errors import AmbiguousDocument, EmptyQuestion, NotReadYet, UnknownDocument
 from app.library import Library
 from app.openai_schema import ChatRequest, error_object, model_object, usage_object
 from app.tools import names_of
 from comet_core.errors import CometError
-from comet_core.generation import Answer, Sampling
+from comet_core.generation import Sampling
 
 log = logging.getLogger(__name__)
 
@@ -159,13 +159,13 @@ class Completion:
             "model": asked.model,
         }
 
-    def begin(self) -> Answer:
-        """Find the memory and open it. Raises the `CometError`s of `app.answering`."""
-        self._source = answering.from_document(self._library, _document_name(self._asked.model))
+    def begin(self) -> Reply:
+        """Find the memory and open it. Raises the `CometError`s of `Library.answer`."""
+        self._source = self._library.source(_document_name(self._asked.model))
         dialogue = as_dialogue((m.role, m.text) for m in self._asked.messages)
-        return answering.answer(self._library, self._source, dialogue, self._sampling)
+        return self._library.answer(self._source, dialogue, self._sampling)
 
-    async def whole(self, answer: Answer, request: Request) -> dict[str, Any]:
+    async def whole(self, answer: Reply, request: Request) -> dict[str, Any]:
         """The answer in one piece; written no further once nobody waits for it."""
         text = ""
         async for piece in iterate_in_threadpool(answer):
@@ -182,7 +182,7 @@ class Completion:
             "usage": self._usage(answer),
         }
 
-    async def events(self, answer: Answer) -> AsyncIterator[str]:
+    async def events(self, answer: Reply) -> AsyncIterator[str]:
         """The answer as server-sent events."""
         yield self._chunk({"role": "assistant", "content": ""})
         async for piece in iterate_in_threadpool(answer):
@@ -200,7 +200,7 @@ class Completion:
         event = {**self._head, "object": "chat.completion.chunk", **fields}
         return f"data: {json.dumps(event)}\n\n"
 
-    def _usage(self, answer: Answer) -> dict[str, Any]:
+    def _usage(self, answer: Reply) -> dict[str, Any]:
         return usage_object(self._source.tokens, answer.input_tokens, answer.output_tokens)
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -27,7 +27,7 @@ from app.snapshots import load_state, place, save_state
 from app.tables import Document, Snapshot, Status
 from comet_core.checkpoint import LoadedModel
 from comet_core.memory import MemoryState
-from comet_core.reader import empty_state
+from comet_core.reader import ChunkTurn, empty_state
 from ingest.errors import DocumentError, MissingFile, UnreadableFile
 from ingest.pipeline import ForeignState, Progress, content_hash, read_document
 from ingest.readers import Document as OpenDocument
@@ -43,17 +43,21 @@ last one took to write, so that a large memory does not spend the reading on bei
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file as it is at one moment; the identity changes with every later write to it."""
+    """A file as it is at one moment; the identity changes with every later write to it.
+
+    name: what it is called, which need not be where it lies.
+    """
 
     path: Path
+    name: str
     content_hash: str
     identity: tuple[int, int, int] | None
 
     @classmethod
-    def of(cls, path: Path) -> SourceFile:
+    def of(cls, path: Path, name: str | None = None) -> SourceFile:
         """Raises a `DocumentError` if there is no readable file."""
         identity = _identity(path)
-        return cls(path, content_hash(path), identity)
+        return cls(path, name or path.name, content_hash(path), identity)
 
     def looks_unchanged(self) -> bool:
         """Quick, for every checkpoint."""
@@ -78,17 +82,19 @@ class Reading:
         self._extraction = extraction(file.path)
         self._this = (Document.owner == owner, Document.content_hash == file.content_hash)
 
-    def run(self, source: OpenDocument, on_progress: Callable[[Progress], None]) -> None:
-        """Read to the end and store the finished snapshot.
+    def run(
+        self, source: OpenDocument, on_progress: Callable[[Progress], None], turn: ChunkTurn
+    ) -> None:
+        """Read to the end, each chunk in its `turn`, and store the finished snapshot.
 
         What was read is kept as a checkpoint where it can be gone on from (an interrupt, a stop, a
         defect); if it is the file that fails or changes, all that was stored of this reading goes.
         """
         progress: Progress | None = None
-        title = source.title or self._file.path.stem
+        title = source.title or PurePath(self._file.name).stem
         clock = _Clock()
         try:
-            for progress in self._read(source):
+            for progress in self._read(source, turn):
                 on_progress(progress)
                 if clock.due():
                     if not self._file.looks_unchanged():
@@ -109,13 +115,14 @@ class Reading:
                 self._store(title, progress, Status.READING if stopped else Status.FAILED, reason)
             raise
 
-    def _read(self, source: OpenDocument) -> Iterator[Progress]:
+    def _read(self, source: OpenDocument, turn: ChunkTurn) -> Iterator[Progress]:
         """Read on from the checkpoint, or from the first page if it is of another text."""
         try:
-            yield from read_document(self._loaded, source, self._start())
+            yield from read_document(self._loaded, source, self._start(), turn)
         except ForeignState as error:
             log.warning("%s: %s. Reading starts over.", self._file.path, error)
-            yield from read_document(self._loaded, source, empty_state(self._loaded.model))
+            start = empty_state(self._loaded.model)
+            yield from read_document(self._loaded, source, start, turn)
 
     def _start(self) -> MemoryState:
         """The state of the checkpoint, if there is one of this model and text; else of a first
@@ -153,10 +160,11 @@ class Reading:
                 session.add(document)
             if finished or not reread:  # the finished memory of another model still counts
                 document.title = _storable(title)
-                document.file_name = _storable(self._file.path.name)
+                document.file_name = _storable(self._file.name)
                 document.pages = progress.pages
                 document.characters = progress.characters
                 document.tokens = progress.tokens
+                document.examples = list(progress.examples)
                 document.skipped_pages = [
                     {"page": page.number, "problem": page.problem or ""}
                     for page in progress.skipped

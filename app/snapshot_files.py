@@ -1,7 +1,7 @@
 """A finished memory as one file, to be carried to another machine and asked there.
 
-A safetensors file with S and T of every layer; fingerprint, counts, tail, title and a checksum over
-all of it are its metadata. Knows no database; nothing is ever pickled.
+A safetensors file with S and T of every layer and the gates; fingerprint, counts, tail, title and a
+checksum over all of it are its metadata. Knows no database; nothing is ever pickled.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch import Tensor
 from app.errors import DamagedSnapshot, UnknownDocument, WrongModel
 from app.snapshots import place
 from comet_core.checkpoint import LoadedModel, ModelSpec
+from comet_core.gates import GateHistory
 from comet_core.memory import LayerState, MemoryState
 
 FORMAT = "comet-snapshot-1"
@@ -46,21 +47,21 @@ class SnapshotFile:
         metadata, tensors = _read(self.path)
         if metadata["checksum"] != self.checksum or _checksum(metadata, tensors) != self.checksum:
             raise _damaged(self.path, "its checksum differs")
-        memory = tuple(
-            LayerState(tensors[f"S.{n}"], tensors[f"T.{n}"]) for n in range(len(tensors) // 2)
-        )
+        layers = sum(name.startswith("S.") for name in tensors)
+        memory = tuple(LayerState(tensors[f"S.{n}"], tensors[f"T.{n}"]) for n in range(layers))
         state = MemoryState(
             memory,
             tuple(json.loads(metadata["tail"])),
             int(metadata["tokens_read"]),
             int(metadata["chunks_read"]),
+            GateHistory.of(tensors),
         )
         return place(state, loaded.model.device, loaded.model.dtype)
 
 
 def save_snapshot(path: Path, state: MemoryState, spec: ModelSpec, title: str) -> None:
     """Write a snapshot file; it appears whole or not at all."""
-    tensors: dict[str, Tensor] = {}
+    tensors = state.gates.tensors()
     for number, layer in enumerate(state.memory):
         tensors[f"S.{number}"] = layer.global_state.cpu().contiguous().clone()
         tensors[f"T.{number}"] = layer.temporary.cpu().contiguous().clone()

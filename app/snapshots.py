@@ -1,7 +1,7 @@
 """A `MemoryState` in the database, and back, bit for bit.
 
-A state is one `Snapshot` row (fingerprint, extraction, counts, tail) and one `SnapshotLayer` row a
-layer, each with a sha256; the snapshot's also covers which document it is of. Nothing is ever
+A state is one `Snapshot` row (fingerprint, extraction, counts, tail, gates) and one `SnapshotLayer`
+row a layer, each with a sha256; the snapshot's also covers which document it is of. Nothing is ever
 pickled. Knows neither how a state came to be nor what it is for.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from torch import Tensor
 from app.errors import DamagedSnapshot, WrongModel
 from app.tables import Document, Snapshot, SnapshotLayer
 from comet_core.checkpoint import ModelSpec
+from comet_core.gates import GateHistory
 from comet_core.memory import LayerState, MemoryState
 
 TOKEN_IDS = np.dtype("<i4")
@@ -56,6 +58,7 @@ def save_state(
         chunks_read=state.chunks_read,
         tail=np.asarray(state.tail, TOKEN_IDS).tobytes(),
         nbytes=state.nbytes,
+        gates=save(state.gates.tensors()),
         finished=finished,
     )
     snapshot.checksum = _checksum(document, snapshot, checksums)
@@ -85,7 +88,8 @@ def load_state(session: Session, snapshot: Snapshot, fingerprint: str) -> Memory
         )
     memory = tuple(_decode(layer, snapshot) for layer in _checked_layers(session, snapshot))
     tail = tuple(np.frombuffer(snapshot.tail, TOKEN_IDS).tolist())
-    return MemoryState(memory, tail, snapshot.tokens_read, snapshot.chunks_read)
+    gates = _decode_gates(snapshot)
+    return MemoryState(memory, tail, snapshot.tokens_read, snapshot.chunks_read, gates)
 
 
 def verify(session: Session, snapshot: Snapshot) -> None:
@@ -100,7 +104,7 @@ def place(state: MemoryState, device: torch.device, dtype: torch.dtype) -> Memor
         LayerState(layer.global_state.to(device, dtype), layer.temporary.to(device, dtype))
         for layer in state.memory
     )
-    return MemoryState(memory, state.tail, state.tokens_read, state.chunks_read)
+    return replace(state, memory=memory)
 
 
 def _checked_layers(session: Session, snapshot: Snapshot) -> Iterator[SnapshotLayer]:
@@ -115,7 +119,7 @@ def _checked_layers(session: Session, snapshot: Snapshot) -> Iterator[SnapshotLa
         checksums.append(layer.checksum)
         yield layer
     if _checksum(snapshot.document, snapshot, checksums) != snapshot.checksum:
-        raise _damaged(snapshot, "document, counts, tail or layers are not those that were stored")
+        raise _damaged(snapshot, "document, counts, tail, gates or layers are not those of before")
 
 
 def _damaged(snapshot: Snapshot, what: str) -> DamagedSnapshot:
@@ -136,6 +140,8 @@ def _checksum(document: Document, snapshot: Snapshot, layers: list[str]) -> str:
         snapshot.finished,
         layers,
     ]
+    if snapshot.gates is not None:  # what was stored before there were any has none
+        fields.append(hashlib.sha256(snapshot.gates).hexdigest())
     return hashlib.sha256(json.dumps(fields).encode()).hexdigest()
 
 
@@ -154,3 +160,12 @@ def _decode(layer: SnapshotLayer, snapshot: Snapshot) -> LayerState:
         return LayerState(tensors["S"], tensors["T"])
     except (SafetensorError, KeyError) as error:
         raise _damaged(snapshot, f"layer {layer.layer} is no pair of tensors") from error
+
+
+def _decode_gates(snapshot: Snapshot) -> GateHistory:
+    if snapshot.gates is None:
+        return GateHistory()
+    try:
+        return GateHistory.of(load(snapshot.gates))
+    except (SafetensorError, KeyError) as error:
+        raise _damaged(snapshot, "the gates are no history") from error

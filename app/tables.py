@@ -1,4 +1,4 @@
-"""The tables: documents, their snapshots (one row a layer), conversations and messages.
+"""The tables: users, documents, their snapshots (one row a layer), conversations and messages.
 
 Only shapes and constraints; who writes what and when is told in `app.snapshots` and `app.library`.
 A migration in `app/migrations` makes these tables, and a test holds the two equal.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import (
@@ -72,6 +73,16 @@ class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMING)
 
 
+class User(Base):
+    """Somebody who may log in; the name is the owner of what is theirs."""
+
+    __tablename__ = "user"
+
+    name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    password_hash: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
 class Document(Base):
     """A file that was read, or begun. It appears together with its first snapshot."""
 
@@ -87,6 +98,7 @@ class Document(Base):
     characters: Mapped[int]
     tokens: Mapped[int]
     skipped_pages: Mapped[list[dict[str, int | str]]] = mapped_column(JSON, default=list)
+    examples: Mapped[list[str]] = mapped_column(JSON, default=list)  # questions to begin with
     status: Mapped[str] = mapped_column(String(20))
     error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
@@ -122,6 +134,8 @@ class Snapshot(Base):
     chunks_read: Mapped[int]
     tail: Mapped[bytes] = mapped_column(LargeBinary)  # token ids, int32, little endian
     nbytes: Mapped[int] = mapped_column(BigInteger)  # of the memory's tensors
+    # The history of the gates; deferred, for lists of documents do not show it.
+    gates: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
     checksum: Mapped[str] = mapped_column(String(64))  # of document, fields above and layers
     finished: Mapped[bool]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
@@ -151,7 +165,10 @@ class Conversation(Base):
     document_id: Mapped[str] = mapped_column(
         ForeignKey("document.id", ondelete="CASCADE"), index=True
     )
+    owner: Mapped[str] = mapped_column(String(200), default="", index=True)  # as the document's
+    title: Mapped[str | None] = mapped_column(Text)  # the first question, until it is renamed
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)  # of the last message
 
     messages: Mapped[list[Message]] = relationship(
         passive_deletes="all", order_by="Message.position"
@@ -169,4 +186,5 @@ class Message(Base):
     position: Mapped[int]
     role: Mapped[str] = mapped_column(String(20))  # user, assistant
     text: Mapped[str] = mapped_column(Text)
+    details: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # of an answer
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

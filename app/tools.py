@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
-from app import answering
-from app.dialogue import as_dialogue
 from app.library import Library
 from app.tables import Document
 from comet_core.errors import CometError
@@ -73,10 +71,8 @@ class DocumentTools:
         """
         from comet_core.generation import Sampling
 
-        source = answering.from_document(self._library, name)
-        dialogue = as_dialogue([("user", question)])
         sampling = Sampling(max_tokens=ANSWER_TOKENS)
-        return "".join(answering.answer(self._library, source, dialogue, sampling)).strip()
+        return "".join(self._library.ask(name, question, sampling=sampling)).strip()
 
     def read_document(self, path: str) -> DocumentInfo:
         """Read a file (PDF, EPUB, DOCX, HTML, Markdown or text) so that it can be asked; this can

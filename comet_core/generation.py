@@ -8,7 +8,9 @@ is. Knows nothing of where states or conversations are kept.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,6 +20,7 @@ from comet_core.memory import Memory, MemoryState
 from comet_core.model import CometModel
 from comet_core.prefixes import Prefix, must_fold, open_state
 from comet_core.prompt import PromptFormat
+from comet_core.reader import ChunkTurn
 
 
 @dataclass(frozen=True)
@@ -42,19 +45,27 @@ class Sampling:
             raise ValueError(f"top_p must be above 0 and at most 1, got {self.top_p}")
 
 
-@dataclass(frozen=True)
-class Turn:
+class Turn(NamedTuple):
     """A question and the answer that was given."""
 
     question: str
     answer: str
 
 
+class Written(NamedTuple):
+    """A token of an answer, and the probability at temperature 1 that the model gave it."""
+
+    token: int
+    chance: float
+
+
 class Answer(Iterator[str]):
     """An answer that is being written: iterating gives its text in pieces, closing ends it.
 
-    input_tokens: those of question and history. output_tokens: those written so far. finish: "stop"
-    if it came to its end, "length" if it was cut at the longest; None before.
+    input_tokens: those of question and history. output_tokens: those written so far. chances: the
+    text that each of these completed, empty where a character needs more, and its probability at
+    temperature 1. finish: "stop" if it came to its end, "length" if it was cut at the longest; None
+    before. `turn` is entered for each computation, of about a chunk at most.
     """
 
     def __init__(
@@ -64,14 +75,15 @@ class Answer(Iterator[str]):
         start: MemoryState | Prefix,
         asked: Sequence[Sequence[int]],
         sampling: Sampling,
+        turn: ChunkTurn = nullcontext,
     ) -> None:
         self.input_tokens = sum(map(len, asked))
         self.output_tokens = 0
+        self.chances: list[tuple[str, float]] = []
         self.finish: str | None = None
-        tokens = generate(model, start, asked, prompt.end, sampling)
-        self._pieces = self._written(
-            _until(sampling.stop, _pieces(prompt, self._counted(tokens, sampling.max_tokens)))
-        )
+        written = generate(model, start, asked, prompt.end, sampling, turn)
+        text = self._text(prompt, written, sampling.max_tokens)
+        self._pieces = self._ended(_until(sampling.stop, text))
 
     def __next__(self) -> str:
         return next(self._pieces)
@@ -80,15 +92,31 @@ class Answer(Iterator[str]):
         """Write no further."""
         self._pieces.close()
 
-    def _counted(self, tokens: Iterator[int], longest: int) -> Iterator[int]:
-        for token in tokens:
+    def _text(
+        self, prompt: PromptFormat, written: Iterator[Written], longest: int
+    ) -> Iterator[str]:
+        """Text as it grows; a character whose bytes are not all there yet waits for the rest."""
+        ids: list[int] = []
+        shown = ""
+        for token, chance in written:
+            ids.append(token)
+            text = prompt.decode(ids)
+            piece = ""
+            if text.startswith(shown) and not text.endswith("\N{REPLACEMENT CHARACTER}"):
+                piece, shown = text[len(shown) :], text
             self.output_tokens += 1
-            yield token
+            self.chances.append((piece, chance))
+            yield piece
         if self.output_tokens == longest:
             self.finish = "length"
+        rest = prompt.decode(ids)
+        if len(rest) > len(shown) and rest.startswith(shown):
+            piece = rest[len(shown) :]
+            self.chances[-1] = (piece, self.chances[-1][1])
+            yield piece
 
-    def _written(self, pieces: Iterator[str]) -> Generator[str, None, None]:
-        yield from pieces
+    def _ended(self, pieces: Iterator[str]) -> Generator[str, None, None]:
+        yield from filter(None, pieces)
         self.finish = self.finish or "stop"
 
 
@@ -97,23 +125,23 @@ def answer(
     prompt: PromptFormat,
     start: MemoryState | Prefix,
     question: str,
-    history: Sequence[Turn] = (),
+    history: Sequence[tuple[str, str]] = (),
     sampling: Sampling = Sampling(),
 ) -> Answer:
     """Stream the answer to `question` as pieces of text; they join to the whole answer.
 
     start: the state of a document, or an opened prefix of it (`comet_core.prefixes`), from which
-    the answer is the same. history: earlier turns of the conversation, read in the format of
+    the answer is the same. history: earlier questions with their answers, read in the format of
     training.
     """
     return Answer(model, prompt, start, asked_blocks(prompt, question, history), sampling)
 
 
 def asked_blocks(
-    prompt: PromptFormat, question: str, history: Sequence[Turn] = ()
+    prompt: PromptFormat, question: str, history: Sequence[tuple[str, str]] = ()
 ) -> list[list[int]]:
     """The tokens of a conversation up to where the answer to `question` starts, a block a turn."""
-    turns = [[*prompt.question(turn.question), *prompt.answer(turn.answer)] for turn in history]
+    turns = [[*prompt.question(asked), *prompt.answer(answered)] for asked, answered in history]
     return [*turns, prompt.question(question)]
 
 
@@ -124,9 +152,10 @@ def generate(
     asked: Sequence[Sequence[int]],
     end: int,
     sampling: Sampling,
-) -> Iterator[int]:
-    """Token ids of the answer to the last block of `asked`, the end token left out."""
-    fork = Fork(model, start)
+    turn: ChunkTurn = nullcontext,
+) -> Iterator[Written]:
+    """The tokens of the answer to the last block of `asked`, the end token left out."""
+    fork = Fork(model, start, turn)
     choose = _Chooser(sampling, model.device)
     for block in asked:
         logits = fork.read(block)
@@ -134,7 +163,7 @@ def generate(
         token = choose(logits)
         if token == end:
             return
-        yield token
+        yield Written(token, float(logits.float().softmax(-1)[token]))
         if written < sampling.max_tokens:
             logits = fork.step(token)
 
@@ -143,11 +172,15 @@ class Fork:
     """A state that is being read on from without changing it: one conversation's own memory.
 
     Text that follows goes through an answering chunk with a key/value cache; when the chunk is full
-    it is read into the fork's memory, and the next one starts.
+    it is read into the fork's memory, and the next one starts. `turn` is entered for each
+    computation, of about a chunk at most.
     """
 
-    def __init__(self, model: CometModel, start: MemoryState | Prefix) -> None:
+    def __init__(
+        self, model: CometModel, start: MemoryState | Prefix, turn: ChunkTurn = nullcontext
+    ) -> None:
         self.model = model
+        self.turn = turn
         self.memory: Memory = start.memory
         self.chunk: list[int] = list(start.tail)
         self.cache: DynamicCache | None = start.cache() if isinstance(start, Prefix) else None
@@ -175,13 +208,16 @@ class Fork:
     def _read(self, tokens: Sequence[int]) -> Tensor:
         cache = self._open(fold=False) if self.cache is None else self.cache
         ids = torch.tensor([tokens], device=self.model.device)
-        hidden = self.model.answer_hidden(cache, ids, start=len(self.chunk))
+        with self.turn():
+            hidden = self.model.answer_hidden(cache, ids, start=len(self.chunk))
+            logits = self.model.backbone.logits(hidden[0, -1])
         self.chunk += tokens
-        return self.model.backbone.logits(hidden[0, -1])
+        return logits
 
     def _open(self, fold: bool) -> DynamicCache:
         """Start an answering chunk with all that this one holds, or read that into the memory."""
-        prefix = open_state(self.model, MemoryState(self.memory, tuple(self.chunk)), fold)
+        with self.turn():
+            prefix = open_state(self.model, MemoryState(self.memory, tuple(self.chunk)), fold)
         self.memory, self.chunk, self.cache = prefix.memory, list(prefix.tail), prefix.cache()
         return self.cache
 
@@ -206,23 +242,6 @@ class _Chooser:
         beyond = chances.cumsum(0) - chances >= self.sampling.top_p
         chances = chances.masked_fill(beyond, 0.0)
         return int(tokens[torch.multinomial(chances, 1, generator=self.random)])
-
-
-def _pieces(prompt: PromptFormat, tokens: Iterator[int]) -> Iterator[str]:
-    """Text as it grows; a character whose bytes are not all there yet waits for the rest."""
-    ids: list[int] = []
-    shown = ""
-    for token in tokens:
-        ids.append(token)
-        text = prompt.decode(ids)
-        if text.endswith("\N{REPLACEMENT CHARACTER}") or not text.startswith(shown):
-            continue
-        if len(text) > len(shown):
-            yield text[len(shown) :]
-            shown = text
-    rest = prompt.decode(ids)
-    if len(rest) > len(shown) and rest.startswith(shown):
-        yield rest[len(shown) :]
 
 
 def _until(stops: Sequence[str], pieces: Iterator[str]) -> Iterator[str]:

@@ -7,10 +7,12 @@ of a language model, or where rows stand in a chunk; a memory sees only hidden s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+
+from comet_core.gates import GateHistory
 
 TEMPORARY_NORM_EPS = 1e-12  # as published; the global norm has torch's default
 
@@ -136,15 +138,16 @@ class MemoryState:
     """All that is left of one document: constant in size, whatever its length.
 
     memory: batch size 1. tail: the last token ids, fewer than a chunk, not in the memory yet.
-    tokens_read counts the tail; chunks_read does not.
+    tokens_read counts the tail; chunks_read does not. gates: how it was read, for people to see.
     """
 
     memory: Memory
     tail: tuple[int, ...] = ()
     tokens_read: int = 0
     chunks_read: int = 0
+    gates: GateHistory = field(default_factory=GateHistory)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the carried tensors."""
+        """Bytes of the memory's tensors."""
         return sum(layer.global_state.nbytes + layer.temporary.nbytes for layer in self.memory)

@@ -95,20 +95,26 @@ class PrefixCache:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
+        self._entries: OrderedDict[tuple[Hashable, Hashable], _Entry] = OrderedDict()
         self._lock = Lock()
 
-    def start(
-        self, model: CometModel, key: Hashable, load: Callable[[], MemoryState], asked: int
-    ) -> Prefix:
-        """Where an answer to `asked` tokens starts.
+    def state(self, key: Hashable, load: Callable[[], MemoryState]) -> MemoryState:
+        """The state that `load` gives; the same key must always mean the same bits.
 
-        key: stands for the state that `load` gives; the same key must always mean the same bits.
         Raises what `load` raises; the next who asks tries again.
         """
-        state = self._get((key, "state"), load)
+        return self._get((key, "state"), load)
+
+    def start(self, model: CometModel, key: Hashable, state: MemoryState, asked: int) -> Prefix:
+        """Where an answer to `asked` tokens starts, from the state of that key."""
         fold = must_fold(model, len(state.tail), asked)
         return self._get((key, fold), lambda: open_state(model, state, fold))
+
+    def drop(self, key: Hashable) -> None:
+        """Keep what is of that key no longer."""
+        with self._lock:
+            for entry in [entry for entry in self._entries if entry[0] == key]:
+                del self._entries[entry]
 
     @property
     def nbytes(self) -> int:
@@ -119,7 +125,7 @@ class PrefixCache:
     def _held(self) -> int:
         return sum(entry.value.nbytes for entry in self._entries.values() if entry.value)
 
-    def _get(self, key: Hashable, make: Callable[[], Shared]) -> Shared:
+    def _get(self, key: tuple[Hashable, Hashable], make: Callable[[], Shared]) -> Shared:
         with self._lock:
             entry = self._entries.setdefault(key, _Entry())
             self._entries.move_to_end(key)

@@ -6,14 +6,19 @@ bit. Knows nothing of text, files or where a state is kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import islice
 
 import torch
+from torch import Tensor
 
 from comet_core.memory import Memory, MemoryState, select, stack
 from comet_core.model import CometModel
+
+ChunkTurn = Callable[[], AbstractContextManager[None]]
+"""Makes a context in which the model may compute; entering it may wait."""
 
 
 def empty_state(model: CometModel) -> MemoryState:
@@ -21,11 +26,13 @@ def empty_state(model: CometModel) -> MemoryState:
     return MemoryState(model.empty_memory())
 
 
-def read(model: CometModel, state: MemoryState, tokens: Iterable[int]) -> Iterator[MemoryState]:
+def read(
+    model: CometModel, state: MemoryState, tokens: Iterable[int], turn: ChunkTurn = nullcontext
+) -> Iterator[MemoryState]:
     """Read on from `state`; yields the state after every full chunk, and once more at the end.
 
     tokens: ids of the text after the first `state.tokens_read`. What fills no chunk is the last
-    state's tail.
+    state's tail. turn: entered for each chunk, where several share the model.
     """
     stream = iter(tokens)
     while True:
@@ -33,7 +40,9 @@ def read(model: CometModel, state: MemoryState, tokens: Iterable[int]) -> Iterat
         if len(state.tail) < model.config.chunk_size:
             yield state
             return
-        state = _after_chunk(state, read_chunk(model, state.memory, [state.tail]))
+        with turn():
+            memory, gates = _step(model, state.memory, [state.tail])
+        state = _after_chunk(state, memory, gates[0])
         yield state
 
 
@@ -55,9 +64,9 @@ def read_batch(
                 groups.setdefault(states[i].memory[0].rows, []).append(i)
         for group in groups.values():
             memory = stack([states[i].memory for i in group])
-            memory = read_chunk(model, memory, [states[i].tail for i in group])
+            memory, gates = _step(model, memory, [states[i].tail for i in group])
             for row, i in enumerate(group):
-                states[i] = _after_chunk(states[i], select(memory, slice(row, row + 1)))
+                states[i] = _after_chunk(states[i], select(memory, slice(row, row + 1)), gates[row])
         active = [i for group in groups.values() for i in group]
     return states
 
@@ -68,11 +77,25 @@ def _fill_tail(state: MemoryState, stream: Iterator[int], chunk_size: int) -> Me
     return replace(state, tail=state.tail + new, tokens_read=state.tokens_read + len(new))
 
 
-def _after_chunk(state: MemoryState, memory: Memory) -> MemoryState:
-    return replace(state, memory=memory, tail=(), chunks_read=state.chunks_read + 1)
+def _after_chunk(state: MemoryState, memory: Memory, gate: Tensor) -> MemoryState:
+    return replace(
+        state,
+        memory=memory,
+        tail=(),
+        chunks_read=state.chunks_read + 1,
+        gates=state.gates.add(gate),
+    )
+
+
+def read_chunk(model: CometModel, memory: Memory, chunks: Sequence[Sequence[int]]) -> Memory:
+    """One step without gradients: equally long chunks, one a batch row of `memory`."""
+    return _step(model, memory, chunks)[0]
 
 
 @torch.inference_mode()
-def read_chunk(model: CometModel, memory: Memory, chunks: Sequence[Sequence[int]]) -> Memory:
-    """One step without gradients: equally long chunks, one a batch row of `memory`."""
-    return model.read_chunk(memory, torch.tensor(chunks, device=model.device)).memory
+def _step(
+    model: CometModel, memory: Memory, chunks: Sequence[Sequence[int]]
+) -> tuple[Memory, Tensor]:
+    """The memory after a chunk, and the gates' means over the global rows (B, L) on the CPU."""
+    result = model.read_chunk(memory, torch.tensor(chunks, device=model.device))
+    return result.memory, result.gates.float().mean(-1).T.cpu()

@@ -16,11 +16,16 @@ class DocumentError(CometError):
 
     def __init__(self, path: Path, **details: str) -> None:
         self.path = path
+        self._details = details
+        super().__init__(self.named(str(path)))
+
+    def named(self, name: str) -> str:
+        """The sentence, with another name for the file."""
         printable = {
             key: "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in value)
-            for key, value in {"name": str(path), **details}.items()
+            for key, value in {**self._details, "name": name}.items()
         }
-        super().__init__(self.sentence.format(**printable))
+        return self.sentence.format(**printable)
 
 
 class MissingFile(DocumentError):
@@ -62,7 +67,7 @@ class WrongContent(DocumentError):
 class EncryptedFile(DocumentError):
     """A PDF that opens with a password only, and none was given."""
 
-    sentence = "{name} is encrypted; give its password with --password."
+    sentence = "{name} is encrypted; its password is needed (on the command line: --password)."
 
 
 class WrongPassword(DocumentError):

@@ -51,7 +51,9 @@ def book(tmp_path: Path) -> Path:
 
 def bits(state: MemoryState) -> str:
     """A digest of all that a state is, to the bit."""
-    total = hashlib.sha256(repr((state.tail, state.tokens_read, state.chunks_read)).encode())
+    counts = (state.tail, state.tokens_read, state.chunks_read)
+    gates = (state.gates.span, state.gates.chunks, state.gates.values.tolist())
+    total = hashlib.sha256(repr((counts, gates)).encode())
     for layer in state.memory:
         for tensor in (layer.global_state, layer.temporary):
             total.update(repr((tensor.dtype, tensor.shape)).encode())

@@ -126,7 +126,7 @@ def test_chat_keeps_what_is_said(run: Run, book: Path, settings: Settings) -> No
     more = run("chat", "harbour", "--continue", typed="Three?\n\nnot asked\n")
     assert "One?" in more.err
     with Library.open(settings=settings) as library:
-        (conversation,) = library.conversations("harbour")
+        conversation = library.conversation(library.conversations("harbour")[0].id)
     asked = [m.text for m in conversation.messages if m.role == "user"]
     assert asked == ["One?", "Two?", "Three?"]
     assert json.loads(run("show", "harbour", "--json").out)["conversations"] == 1

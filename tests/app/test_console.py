@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from app import console
+from app import console, pace
 from comet_core.memory import MemoryState
 from ingest.pipeline import Progress
 
@@ -47,7 +47,8 @@ def show(
 ) -> str:
     """What is shown of a file of 100 pages: at each second, so many pages and tokens are read."""
     clock = SimpleNamespace(now=0.0)
-    monkeypatch.setattr(console, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    for module in (console, pace):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock.now))
     monkeypatch.setattr(console, "err", terminal)
     file = Path("[b]emma.txt")
     with console.ReadingDisplay([Path("other.txt"), file]) as display:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import sqlalchemy
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import func, select
 
-from app.database import Database
+from app.database import MIGRATIONS, Database
 from app.errors import DatabaseError
-from app.tables import Base, Conversation, Document
+from app.tables import Base, Conversation, Document, Message
 
 
 def url(path: Path) -> str:
@@ -177,3 +180,74 @@ def test_a_database_in_memory_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyP
         session.add(document())
     assert count(database) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_of_before_keeps_all_that_is_in_it(tmp_path: Path) -> None:
+    """Revision 0001, with all its tables in use."""
+    made(tmp_path / "a.db", "0001")
+    with sqlite3.connect(tmp_path / "a.db") as connection:
+        connection.executescript(BEFORE)
+    with sqlite3.connect(tmp_path / "a.db") as connection:
+        before = {table: connection.execute(f"SELECT * FROM {table}").fetchall() for table in OLD}
+    assert all(before.values())
+    database = Database(url(tmp_path / "a.db"))
+    with sqlite3.connect(tmp_path / "a.db") as connection:
+        after = {
+            table: [row[: len(before[table][0])] for row in connection.execute(query)]
+            for table, query in OLD.items()
+        }
+        assert not connection.execute("PRAGMA foreign_key_check").fetchall()
+    assert after == before
+    with database.reading() as session:
+        (kept,) = session.scalars(select(Document))
+        assert kept.examples == []
+        one, two = session.scalars(select(Conversation).order_by(Conversation.id))
+        assert (one.owner, one.title, one.updated_at.minute) == ("ada", "Who?", 7)
+        assert [message.details for message in one.messages] == [None, None]
+        assert (two.owner, two.title, two.updated_at) == ("ada", None, two.created_at)
+    with database.writing() as session:
+        session.execute(sqlalchemy.delete(Document))
+    with database.reading() as session:
+        assert session.scalar(select(func.count()).select_from(Message)) == 0
+    database.close()
+
+
+def test_the_way_back_to_a_database_of_before_loses_nothing_it_knew(tmp_path: Path) -> None:
+    made(tmp_path / "a.db", "0001")
+    with sqlite3.connect(tmp_path / "a.db") as connection:
+        connection.executescript(BEFORE)
+        before = list(connection.iterdump())
+    Database(url(tmp_path / "a.db")).close()
+    made(tmp_path / "a.db", "0001", command.downgrade)
+    with sqlite3.connect(tmp_path / "a.db") as connection:
+        assert sorted(connection.iterdump()) == sorted(before)
+
+
+def made(path: Path, revision: str, change: Callable[..., None] = command.upgrade) -> None:
+    """Bring a database to an earlier revision."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    with sqlalchemy.create_engine(url(path)).begin() as connection:
+        config.attributes["connection"] = connection
+        change(config, revision)
+
+
+OLD = {
+    "document": "SELECT id, owner, content_hash, title, file_name, pages, characters, tokens, "
+    "skipped_pages, status, error, created_at, updated_at FROM document",
+    "snapshot": "SELECT * FROM snapshot",
+    "snapshot_layer": "SELECT * FROM snapshot_layer",
+    "conversation": "SELECT * FROM conversation ORDER BY id",
+    "message": "SELECT * FROM message ORDER BY id",
+}
+MOMENT = "'2026-01-02 03:04:05.000000'"
+BEFORE = f"""
+    INSERT INTO document VALUES ('d', 'ada', '00', 'A', 'a.txt', 1, 2, 3, '[]', 'ready', NULL,
+        {MOMENT}, {MOMENT});
+    INSERT INTO snapshot VALUES ('s', 'd', 'f', 'm', 'e', 3, 1, x'00', 4, 'c', 1, {MOMENT});
+    INSERT INTO snapshot_layer VALUES ('s', 0, x'0102', 'c');
+    INSERT INTO conversation VALUES ('c', 'd', {MOMENT}), ('empty', 'd', {MOMENT});
+    INSERT INTO message VALUES (1, 'c', 0, 'user', 'Who?', '2026-01-02 03:06:05.000000'),
+        (2, 'c', 1, 'assistant', 'Emma.', '2026-01-02 03:07:05.000000');
+"""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +21,7 @@ from app.snapshots import load_state, place, save_state, verify
 from app.tables import Document, Snapshot, SnapshotLayer
 from comet_core.checkpoint import ModelSpec
 from comet_core.config import CometConfig
+from comet_core.gates import GateHistory
 from comet_core.memory import LayerState, MemoryState
 from tests.app.conftest import bits
 
@@ -54,14 +57,17 @@ def states(draw: st.DrawFn) -> MemoryState:
     )
     tail = tuple(draw(st.lists(st.integers(0, 2**31 - 1), max_size=20)))
     counts = draw(st.tuples(*[st.integers(0, 2**31 - 1)] * 2))
-    return MemoryState(memory, tail, *counts)
+    gates = GateHistory()
+    for _ in range(draw(st.integers(0, 4))):
+        gates = gates.add(torch.rand(len(memory), generator=random))
+    return MemoryState(memory, tail, *counts, gates)
 
 
 def integer_bits(state: MemoryState) -> list[object]:
+    tensors = [t for layer in state.memory for t in (layer.global_state, layer.temporary)]
     return [
         (tensor.dtype, tensor.shape, tensor.view(INTEGERS[tensor.dtype]).tolist())
-        for layer in state.memory
-        for tensor in (layer.global_state, layer.temporary)
+        for tensor in (*tensors, state.gates.values)
     ]
 
 
@@ -83,7 +89,8 @@ def a_state(value: float = 0.5) -> MemoryState:
     layers = (
         LayerState(torch.full((1, 2, 3), value), torch.full((1, 4, 3), n + value)) for n in (1, 2)
     )
-    return MemoryState(tuple(layers), (7, 8, 9), 35, 2)
+    gates = GateHistory().add(torch.tensor([value, 0.25])).add(torch.tensor([value, 0.75]))
+    return MemoryState(tuple(layers), (7, 8, 9), 35, 2, gates)
 
 
 def add_document(database: Database) -> Document:
@@ -132,6 +139,22 @@ def test_a_state_comes_back_bit_for_bit(shared_database: Database, state: Memory
         state.tokens_read,
         state.chunks_read,
     )
+    assert (loaded.gates.span, loaded.gates.chunks) == (state.gates.span, state.gates.chunks)
+
+
+def test_a_snapshot_from_before_there_were_gates_is_loaded_without(database: Database) -> None:
+    state = a_state()
+    snapshot_id = store(database, add_document(database), state)
+    with database.writing() as session:
+        snapshot = session.get_one(Snapshot, snapshot_id)
+        layers = [
+            layer.checksum for layer in session.scalars(select(SnapshotLayer).order_by("layer"))
+        ]
+        tail = b"".join(token.to_bytes(4, "little") for token in state.tail).hex()
+        fields = ["emma", SPEC.fingerprint, "text 1", 35, 2, tail, True, layers]
+        snapshot.gates = None
+        snapshot.checksum = hashlib.sha256(json.dumps(fields).encode()).hexdigest()
+    assert bits(load(database, snapshot_id)) == bits(replace(state, gates=GateHistory()))
 
 
 def test_tensors_that_are_views_of_one_another_are_stored(database: Database) -> None:
@@ -196,6 +219,8 @@ TAMPERING = [
     "UPDATE snapshot SET tokens_read = tokens_read + 1",
     "UPDATE snapshot SET chunks_read = 0",
     "UPDATE snapshot SET finished = 0",
+    "UPDATE snapshot SET gates = NULL",
+    "UPDATE snapshot SET gates = zeroblob(length(gates))",
     "UPDATE snapshot SET checksum = ''",
 ]
 
@@ -233,3 +258,5 @@ def test_a_state_is_placed_where_the_model_computes() -> None:
         torch.bfloat16
     }
     assert (placed.tail, placed.tokens_read, placed.chunks_read) == ((7, 8, 9), 35, 2)
+    assert placed.gates.values.dtype == torch.float32
+    assert placed.gates.chunks == 2

@@ -1,13 +1,25 @@
 """Answers: streaming, stopping, sampling. The laws of the state are in test_laws."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 
 import pytest
+import torch
 from comet_core_tiny import CONTROL, make_model, make_tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comet_core.generation import Sampling, Turn, _until, answer
+from comet_core.generation import (
+    Answer,
+    Fork,
+    Sampling,
+    Turn,
+    _until,
+    answer,
+    asked_blocks,
+    generate,
+)
 from comet_core.memory import MemoryState
 from comet_core.prompt import PromptFormat
 from comet_core.reader import empty_state, read
@@ -77,3 +89,67 @@ def test_stop_text_is_found_across_pieces(pieces: list[str], stops: list[str]) -
 def test_sampling_says_what_cannot_be(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=rf"{field} .* got {value}"):
         Sampling(**{field: value})
+
+
+# What is told beside the text
+
+
+@given(
+    stops=st.lists(st.text("ab é", min_size=1, max_size=3), max_size=2),
+    longest=st.integers(1, 40),
+    seed=st.integers(0, 3),
+)
+def test_chances_are_of_the_tokens_written_and_join_to_the_text(state, stops, longest, seed):
+    sampling = Sampling(max_tokens=longest, temperature=1.5, seed=seed, stop=tuple(stops))
+    writing = answer(MODEL, PROMPT, state, "Why?", (), sampling)
+    text = "".join(writing)
+    whole = "".join(piece for piece, _ in writing.chances)
+    assert len(writing.chances) == writing.output_tokens
+    assert all(0 < chance <= 1 for _, chance in writing.chances)
+    assert whole.startswith(text)
+    assert whole == text or any(whole.startswith(text + stop) for stop in stops)
+
+
+def test_chances_are_those_of_temperature_one(state) -> None:
+    sampling = Sampling(max_tokens=5, temperature=2, seed=1)
+    asked, written = (
+        asked_blocks(PROMPT, "Why?"),
+        answer(MODEL, PROMPT, state, "Why?", (), sampling),
+    )
+    list(written)
+    fork = Fork(MODEL, state)
+    with torch.inference_mode():
+        logits = fork.read(asked[0])
+        tokens = [token for token, _ in generate(MODEL, state, asked, PROMPT.end, sampling)]
+        for token, (_, chance) in zip(tokens, written.chances, strict=True):
+            assert chance == pytest.approx(logits.double().softmax(0)[token].item(), rel=1e-5)
+            logits = fork.step(token)
+
+
+def test_all_is_computed_in_turns_of_about_a_chunk(state) -> None:
+    history = [Turn("Who? " * 30, "Emma. " * 40), Turn("Where?", "At Hartfield.")]
+    asked = asked_blocks(PROMPT, "Why? " * 30, history)
+    computed: list[int] = []
+    inside = False
+
+    @contextmanager
+    def turn() -> Iterator[None]:
+        nonlocal inside
+        assert not inside
+        inside = True
+        computed.append(0)
+        yield
+        inside = False
+
+    def count(_module: object, inputs: tuple[torch.Tensor, ...]) -> None:
+        assert inside
+        computed[-1] += inputs[0].shape[1]
+
+    layer = MODEL.language_model.model.layers[0].register_forward_pre_hook(count)
+    pieces = Answer(MODEL, PROMPT, state, asked, Sampling(max_tokens=60), turn)
+    assert "".join(pieces)
+    layer.remove()
+    size = MODEL.config.chunk_size
+    live_rows = size + size // MODEL.config.stride + MODEL.config.global_rows
+    assert sum(computed) > 10 * size
+    assert max(computed) <= 2 * live_rows  # a chunk is read, and the next one opened

@@ -3,6 +3,7 @@
 import itertools
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from comet_core_tiny import VOCABULARY, make_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from comet_core.generation import Sampling, generate
+import comet_core.gates
+from comet_core.generation import Sampling, Written, generate
 from comet_core.memory import MemoryState
 from comet_core.reader import empty_state, read, read_batch, read_chunk
 
@@ -33,6 +35,16 @@ def assert_same(one: MemoryState, other: MemoryState, tolerance: float = 0.0) ->
     for a, b in zip(one.memory, other.memory, strict=True):
         for x, y in ((a.global_state, b.global_state), (a.temporary, b.temporary)):
             torch.testing.assert_close(x, y, atol=tolerance, rtol=tolerance)
+    torch.testing.assert_close(one.gates.values, other.gates.values, atol=tolerance, rtol=tolerance)
+    assert (one.gates.span, one.gates.chunks) == (other.gates.span, other.gates.chunks)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_columns() -> Iterator[None]:
+    """Histories of gates that are full after two chunks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(comet_core.gates, "COLUMNS", 2)
+        yield
 
 
 @settings(deadline=None)
@@ -45,7 +57,7 @@ def test_one_go_equals_any_split(text: list[int], cuts: list[int]) -> None:
         state = last(read(MODEL, state, text[begin:stop]))
     assert_same(state, whole)
     assert whole.tokens_read == len(text)
-    assert whole.chunks_read == len(text) // MODEL.config.chunk_size
+    assert whole.chunks_read == whole.gates.chunks == len(text) // MODEL.config.chunk_size
     assert list(whole.tail) == text[len(text) - len(whole.tail) :]
 
 
@@ -57,16 +69,20 @@ def test_reading_does_not_depend_on_the_batch(texts: list[list[int]]) -> None:
         assert_same(state, last(read(MODEL, empty_state(MODEL), text)), tolerance=1e-5)
 
 
+def tokens(written: Iterator[Written]) -> list[int]:
+    return [token for token, _ in written]
+
+
 @settings(deadline=None, max_examples=30)
 @given(text=Text, ahead=Text, asked=st.lists(st.integers(0, 96), min_size=1, max_size=40))
 def test_an_answer_leaves_the_state_untouched(text, ahead, asked) -> None:
     state = last(read(MODEL, empty_state(MODEL), text))
     before = [(layer.global_state.clone(), layer.temporary.clone()) for layer in state.memory]
     sampling = Sampling(max_tokens=20, temperature=1.0, seed=7)
-    first = list(generate(MODEL, state, [asked], end=0, sampling=sampling))
+    first = tokens(generate(MODEL, state, [asked], end=0, sampling=sampling))
     for layer, (s, t) in zip(state.memory, before, strict=True):
         assert torch.equal(layer.global_state, s) and torch.equal(layer.temporary, t)
-    assert list(generate(MODEL, state, [asked], end=0, sampling=sampling)) == first
+    assert tokens(generate(MODEL, state, [asked], end=0, sampling=sampling)) == first
     assert_same(
         last(read(MODEL, state, ahead)), last(read(MODEL, empty_state(MODEL), text + ahead))
     )
@@ -78,7 +94,7 @@ def test_an_outgrown_chunk_is_read_into_the_fork_as_text_is(text, asked) -> None
     """Every token of a long answer is the one that follows from chunks read plainly."""
     size = MODEL.config.chunk_size
     state = last(read(MODEL, empty_state(MODEL), text))
-    answer = list(generate(MODEL, state, [asked], end=-1, sampling=Sampling(max_tokens=30)))
+    answer = tokens(generate(MODEL, state, [asked], end=-1, sampling=Sampling(max_tokens=30)))
     memory, chunk = state.memory, list(state.tail)
     if chunk and len(chunk) + len(asked) + size // 4 > size:  # with room for an answer
         memory, chunk = read_chunk(MODEL, memory, [chunk]), []

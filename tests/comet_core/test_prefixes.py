@@ -36,7 +36,7 @@ def state_of(text: list[int], model=MODEL) -> MemoryState:
 )
 def test_a_shared_prefix_gives_the_bits_of_one_of_its_own(text, asked) -> None:
     state, cache = state_of(text), PrefixCache(PLENTY)
-    prefix = cache.start(MODEL, "document", lambda: state, len(asked))
+    prefix = cache.start(MODEL, "document", state, len(asked))
     alone, first, second = Fork(MODEL, state), Fork(MODEL, prefix), Fork(MODEL, prefix)
     for tokens in (asked, [1], [2]):
         with torch.inference_mode():
@@ -84,7 +84,8 @@ def test_many_ask_at_once_and_each_gets_the_answer_of_asking_alone(monkeypatch) 
         together.wait()
         document, question = pair
         asked = len(asked_blocks(PROMPT, question)[0])
-        start = cache.start(TALKER, document, lambda: documents[document], asked)
+        state = cache.state(document, lambda: documents[document])
+        start = cache.start(TALKER, document, state, asked)
         return "".join(answer(TALKER, PROMPT, start, question, (), sampling))
 
     with ThreadPoolExecutor(len(pairs)) as pool:
@@ -99,7 +100,7 @@ def test_many_ask_at_once_and_each_gets_the_answer_of_asking_alone(monkeypatch) 
 def test_the_bound_holds_and_what_was_used_last_stays() -> None:
     states = [state_of([n] * 30) for n in range(4)]
     one = PrefixCache(PLENTY)
-    one.start(MODEL, 0, lambda: states[0], 1)
+    one.start(MODEL, 0, one.state(0, lambda: states[0]), 1)
     cache = PrefixCache(2 * one.nbytes)
     loaded: list[int] = []
 
@@ -108,7 +109,7 @@ def test_the_bound_holds_and_what_was_used_last_stays() -> None:
             loaded.append(n)
             return states[n]
 
-        cache.start(MODEL, n, load, 1)
+        cache.start(MODEL, n, cache.state(n, load), 1)
         assert 0 < cache.nbytes <= cache.limit
 
     for n in (0, 1, 0, 2, 0, 1):
@@ -118,7 +119,7 @@ def test_the_bound_holds_and_what_was_used_last_stays() -> None:
 
 def test_what_is_larger_than_the_bound_is_used_but_not_kept() -> None:
     state, cache = state_of([3] * 30), PrefixCache(1)
-    prefix = cache.start(MODEL, "large", lambda: state, 1)
+    prefix = cache.start(MODEL, "large", cache.state("large", lambda: state), 1)
     with torch.inference_mode():
         assert torch.equal(Fork(MODEL, prefix).read([7]), Fork(MODEL, state).read([7]))
     assert cache.nbytes == 0
@@ -132,5 +133,17 @@ def test_who_asks_after_a_failure_tries_again() -> None:
 
     for _ in range(2):
         with pytest.raises(OSError, match="no database"):
-            cache.start(MODEL, "document", fail, 1)
-    assert cache.start(MODEL, "document", lambda: state_of([1] * 30), 1).layers
+            cache.state("document", fail)
+    assert cache.state("document", lambda: state_of([1] * 30)).memory
+
+
+def test_what_is_dropped_is_kept_no_longer() -> None:
+    cache = PrefixCache(PLENTY)
+    for n in (0, 1):
+        cache.start(MODEL, n, cache.state(n, lambda n=n: state_of([n] * 30)), 1)
+    both = cache.nbytes
+    cache.drop(0)
+    assert 0 < cache.nbytes < both
+    cache.drop(1)
+    cache.drop("nothing")
+    assert cache.nbytes == 0

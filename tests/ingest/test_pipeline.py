@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,8 @@ def read_all(loaded: LoadedModel, document: Document) -> list[Progress]:
 
 def same(one: MemoryState, other: MemoryState) -> bool:
     counts = [(s.tail, s.tokens_read, s.chunks_read) for s in (one, other)]
-    return counts[0] == counts[1] and all(
+    gates = [(s.gates.span, s.gates.chunks, s.gates.values.tolist()) for s in (one, other)]
+    return (counts[0], gates[0]) == (counts[1], gates[1]) and all(
         torch.equal(a.global_state, b.global_state) and torch.equal(a.temporary, b.temporary)
         for a, b in zip(one.memory, other.memory, strict=True)
     )
@@ -66,6 +68,32 @@ def test_reading_from_any_state_ends_with_the_same_bits(
     *_, last = read_document(loaded, Pages(list(texts)), start)
     assert same(last.state, undisturbed[-1].state)
     assert (last.pages, last.characters) == (len(texts), undisturbed[-1].characters)
+    assert last.examples == undisturbed[-1].examples
+
+
+def test_example_questions_come_with_the_last_page(loaded: LoadedModel) -> None:
+    text = "And so they came to the harbour of Port Ellery, and stayed in Port Ellery. " * 9
+    first, *_, last = read_all(loaded, Pages([text] * 3, count=3))
+    assert first.examples == ()
+    assert "Port Ellery" in last.examples[0]
+    assert len(last.examples) == 3
+
+
+def test_a_turn_is_taken_for_every_chunk(loaded: LoadedModel) -> None:
+    taken: list[int] = []
+
+    @contextmanager
+    def turn() -> Iterator[None]:
+        taken.append(len(reports))
+        yield
+        taken.append(len(reports))
+
+    reports: list[Progress] = []
+    document = Pages(["The harbour of Port Ellery. " * 20])
+    for progress in read_document(loaded, document, empty_state(loaded.model), turn):
+        reports.append(progress)  # not within a turn: this may take long
+    chunks = reports[-1].state.chunks_read
+    assert taken == [number for number in range(chunks) for _ in range(2)]
 
 
 @settings(max_examples=30)

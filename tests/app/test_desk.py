@@ -1,0 +1,402 @@
+"""The desk: in turn, to the end or to a sentence, stopped within a chunk, each owner for itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pypdf
+import pytest
+
+import app.desk
+from app.desk import Desk, DeskClosed, Job, State
+from app.library import Library
+from app.settings import Settings
+from app.uploads import DiskFull, Limits, TooLarge, TooManyWaiting
+from tests.app.conftest import bits, rows
+
+ANY = Limits(free_bytes=0)
+DEADLINE_S = 300.0
+"""After so long something that should have happened has not: a failure, not a measurement."""
+CHUNK = 16
+
+
+@pytest.fixture
+def desk(library: Library, tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(library, tmp_path / "uploads", ANY)
+    yield desk
+    desk.close()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that another thread brings about."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def job_of(desk: Desk, job: Job, owner: str = "") -> Job:
+    (found,) = [j for j in desk.jobs(owner) if j.id == job.id]
+    return found
+
+
+def ended(desk: Desk, job: Job, owner: str = "") -> Job:
+    """A job once it has come to its end."""
+    until(lambda: job_of(desk, job, owner).state.ended)
+    return job_of(desk, job, owner)
+
+
+@contextmanager
+def held(library: Library) -> Iterator[None]:
+    """The model is somebody else's, and a reading stands in line for its next chunk."""
+    with library.turns.answer():
+        until(lambda: library.turns.waiting == 1)
+        yield
+
+
+def left(desk: Desk) -> list[str]:
+    return [path.name for path in desk.folder.iterdir() if path.name != ".lock"]
+
+
+def small(folder: Path, name: str) -> Path:
+    path = folder / f"{name}.txt"
+    path.write_text(f"{name}: the light on the rock was lit. " * 3)
+    return path
+
+
+# To the end
+
+
+def test_a_file_is_read(desk: Desk, library: Library, book: Path) -> None:
+    job = desk.submit("", book, "The Harbour.txt")
+    book.unlink()  # a copy was taken
+    assert (job.state, job.name, job.tokens) == ("waiting", "The Harbour.txt", 0)
+    job = ended(desk, job)
+    (document,) = library.documents()
+    assert job.state is State.DONE
+    assert (job.document_id, job.content_hash) == (document.id, document.content_hash)
+    assert (job.tokens, job.pages, job.page_count) == (document.tokens, 2, 2)
+    assert (document.title, document.file_name) == ("The Harbour", "The Harbour.txt")
+    assert job.message == (
+        f"The Harbour: read 2 pages, {document.tokens:,} tokens into a memory of 3.1 kB."
+    )
+    assert "Port Ellery" in document.examples[0]
+    assert left(desk) == []
+
+
+def test_how_far_a_reading_is_can_be_seen(
+    desk: Desk, library: Library, book: Path, checkpoints: None
+) -> None:
+    job = desk.submit("", book, "harbour.txt")
+    until(lambda: (job_of(desk, job).tokens_per_second or 0) > 0)
+    until(lambda: job_of(desk, job).document_id is not None)
+    with held(library):
+        now = job_of(desk, job)
+        (document,) = library.documents()
+    assert now.state is State.READING
+    assert now.document_id == document.id
+    assert 0 < now.tokens < ended(desk, job).tokens
+    assert now.page_count == 2
+    assert now.message is None
+
+
+def test_the_same_file_again_is_known(desk: Desk, library: Library, book: Path) -> None:
+    first, second = (desk.submit("", book, name) for name in ("a.txt", "b.txt"))
+    assert ended(desk, first).state is State.DONE
+    again = ended(desk, second)
+    assert (again.state, again.message) == ("known", "a is known already: nothing to do.")
+    assert again.document_id == job_of(desk, first).document_id
+    assert len(library.documents()) == 1
+    assert left(desk) == []
+
+
+def test_the_same_file_of_two_owners_is_two_documents(
+    desk: Desk, library: Library, book: Path
+) -> None:
+    jobs = {owner: desk.submit(owner, book, "a.txt") for owner in ("ada", "bob")}
+    for owner, job in jobs.items():
+        assert ended(desk, job, owner).state is State.DONE
+        assert [d.id for d in library.as_owner(owner).documents()] == [
+            job_of(desk, job, owner).document_id
+        ]
+    assert library.documents() == []
+
+
+def test_a_name_is_only_a_name(desk: Desk, library: Library, book: Path, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*.txt"))
+    job = ended(desk, desk.submit("", book, "../../../<b>har\x1b[31mbour\0</b>\n.txt"))
+    (document,) = library.documents()
+    assert job.name == document.file_name == "b> .txt"
+    job = ended(desk, desk.submit("", small(tmp_path, "x"), "<i>har\x1bbour\0<i>.TXT"))
+    assert job.name == library.documents()[1].file_name == "<i>har bour <i>.TXT"
+    assert sorted(tmp_path.rglob("*.txt")) == sorted([*before, tmp_path / "x.txt"])
+
+
+# In turn
+
+
+def test_owners_take_turns(desk: Desk, library: Library, book: Path, tmp_path: Path) -> None:
+    with library.turns.answer():
+        first = desk.submit("zoe", book, "z.txt")
+        until(lambda: job_of(desk, first, "zoe").state is State.READING)
+        for name in ("a1", "a2", "a3", "b1", "b2", "c1"):
+            desk.submit(name[0], small(tmp_path, name), f"{name}.txt")
+    views = [library.as_owner(owner) for owner in ("zoe", "a", "b", "c")]
+    until(lambda: sum(len(view.documents()) for view in views) == 7)
+    documents = [document for view in views for document in view.documents()]
+    documents.sort(key=lambda document: document.created_at)
+    assert [d.title for d in documents] == ["z", "a1", "b1", "c1", "a2", "b2", "a3"]
+
+
+def test_a_reading_waits_for_answers_under_way(desk: Desk, library: Library, book: Path) -> None:
+    library.turns._patience = 3600.0
+    with library.turns.answering():
+        job = desk.submit("", book, "a.txt")
+        until(lambda: library.turns.waiting == 1)
+        assert job_of(desk, job).tokens == 0
+    assert ended(desk, job).state is State.DONE
+
+
+# Stopping
+
+
+def test_a_job_that_waits_is_stopped_at_once(desk: Desk, library: Library, book: Path) -> None:
+    with library.turns.answer():
+        first = desk.submit("", book, "a.txt")
+        until(lambda: job_of(desk, first).state is State.READING)
+        second = desk.submit("", book, "b.txt")
+        desk.stop("", second.id)
+        stopped = job_of(desk, second)
+        assert (stopped.state, stopped.message) == (
+            "stopped",
+            "b.txt was stopped before it was read.",
+        )
+        assert len(left(desk)) == 1
+    assert ended(desk, first).state is State.DONE
+    assert job_of(desk, second) == stopped
+
+
+def test_a_reading_is_stopped_within_a_chunk_and_gone_on_with(
+    desk: Desk, library: Library, book: Path, undisturbed: str
+) -> None:
+    job = desk.submit("", book, "a.txt")
+    until(lambda: job_of(desk, job).tokens > 100)
+    with held(library):
+        tokens = job_of(desk, job).tokens
+        desk.stop("", job.id)
+        desk.stop("", job.id)
+    job = ended(desk, job)
+    assert (job.state, job.message) == (
+        "stopped",
+        "a.txt was stopped; what was read is kept, send it again to go on.",
+    )
+    (document,) = library.documents()
+    assert document.status == "reading"
+    assert document.tokens == tokens + CHUNK
+    assert left(desk) == []
+
+    again = desk.submit("", book, "a.txt")
+    until(lambda: job_of(desk, again).tokens > 0)
+    with held(library):
+        assert job_of(desk, again).tokens > tokens
+        assert job_of(desk, again).document_id == document.id
+    assert ended(desk, again).state is State.DONE
+    assert bits(library.memory(document)) == undisturbed
+
+
+def test_closing_keeps_what_was_read(
+    library: Library, settings: Settings, book: Path, tmp_path: Path, undisturbed: str
+) -> None:
+    desk = Desk(library, tmp_path / "uploads", ANY)
+    job = desk.submit("", book, "a.txt")
+    desk.submit("", book, "b.txt")
+    until(lambda: job_of(desk, job).tokens > 100)
+    desk.close()
+    assert not desk.folder.exists()
+    with pytest.raises(DeskClosed, match="send the file again"):
+        desk.submit("", book, "c.txt")
+    (document,) = library.documents()
+    assert (document.status, document.file_name) == ("reading", "a.txt")
+    assert document.tokens > 100
+
+    desk = Desk(library, tmp_path / "uploads", ANY)
+    assert desk.jobs("") == []  # forgotten, but the document goes on
+    assert ended(desk, desk.submit("", book, "a.txt")).state is State.DONE
+    assert bits(library.memory(document)) == undisturbed
+    desk.close()
+
+
+# Files that cannot be read
+
+
+def make_scan(path: Path) -> None:
+    writer = pypdf.PdfWriter()
+    writer.add_blank_page(200, 200)
+    writer.write(path)
+
+
+def make_encrypted(path: Path) -> None:
+    writer = pypdf.PdfWriter(
+        clone_from=Path(__file__).parents[2] / "samples" / "the-light-on-marrow-rock.pdf"
+    )
+    writer.encrypt("pharos", algorithm="AES-256")
+    writer.write(path)
+
+
+BAD: dict[str, tuple[str, Callable[[Path], object], str]] = {
+    "empty": ("a.txt", Path.touch, "a.txt has no text in it"),
+    "scan": ("a.pdf", make_scan, "a.pdf has no text layer, only pictures"),
+    "encrypted": ("a.pdf", make_encrypted, "a.pdf is encrypted; its password is needed"),
+    "format": ("a.exe", lambda p: p.write_bytes(b"MZ"), "a.exe is of an unknown format"),
+    "content": ("a.pdf", lambda p: p.write_text("Harbour."), "a.pdf should be a PDF by its name"),
+    "cut": ("a.epub", lambda p: p.write_bytes(b"PK\3\4" + bytes(50)), "a.epub is cut off"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_file_that_cannot_be_read_has_failed_without_waiting(
+    desk: Desk, library: Library, tmp_path: Path, kind: str
+) -> None:
+    name, make, sentence = BAD[kind]
+    make(tmp_path / "source")
+    job = desk.submit("", tmp_path / "source", f"../{name}")
+    assert job.state is State.FAILED
+    assert job.message is not None and job.message.startswith(sentence)
+    assert str(tmp_path) not in job.message
+    assert desk.jobs("") == [job]
+    assert left(desk) == []
+    assert rows(library) == {}
+
+
+def test_an_encrypted_pdf_is_read_with_its_password(
+    desk: Desk, library: Library, tmp_path: Path
+) -> None:
+    make_encrypted(tmp_path / "a.pdf")
+    wrong = desk.submit("", tmp_path / "a.pdf", "a.pdf", password="wrong")
+    assert (wrong.state, wrong.message) == (
+        "failed",
+        "The password does not open a.pdf; check it and try again.",
+    )
+    right = desk.submit("", tmp_path / "a.pdf", "a.pdf", password="pharos")
+    until(lambda: job_of(desk, right).tokens > 0)  # it opens; to read it all takes long
+    desk.stop("", right.id)
+    assert ended(desk, right).state is State.STOPPED
+
+
+def test_a_document_that_another_process_reads_is_busy(
+    desk: Desk, library: Library, settings: Settings, book: Path
+) -> None:
+    messages = []
+
+    def send(progress: object) -> None:
+        if not messages:
+            messages.append(ended(desk, desk.submit("", book, "a.txt")).message)
+
+    with Library.open(settings=settings) as other:
+        other.ingest(book, on_progress=send)
+    assert messages == ["a.txt is being read at this moment; wait until it is done."]
+
+
+def test_a_failure_is_a_sentence_and_the_next_is_read(
+    desk: Desk, library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Library, "ingest", lambda *_, **__: [][0])
+        failed = ended(desk, desk.submit("", small(tmp_path, "a"), "a.txt"))
+    assert failed.state is State.FAILED
+    assert failed.message == (
+        "a.txt could not be read because of a defect in Comet Reader (IndexError); "
+        "its log says more."
+    )
+    assert left(desk) == []
+    assert ended(desk, desk.submit("", small(tmp_path, "b"), "b.txt")).state is State.DONE
+
+
+def test_a_model_that_is_not_there_is_a_sentence(
+    settings: Settings, tmp_path: Path, book: Path
+) -> None:
+    missing = settings.model_copy(update={"model": str(tmp_path / "none")})
+    with Library.open(settings=missing) as library:
+        desk = Desk(library, tmp_path / "uploads", ANY)
+        failed = ended(desk, desk.submit("", book, "a.txt"))
+        desk.close()
+    assert failed.state is State.FAILED
+    assert failed.message is not None and str(tmp_path / "none") in failed.message
+    assert "defect" not in failed.message
+
+
+# Limits
+
+
+def test_limits_are_told_and_leave_no_job(library: Library, book: Path, tmp_path: Path) -> None:
+    for limits, error in (
+        (Limits(upload_bytes=100, free_bytes=0), TooLarge),
+        (Limits(free_bytes=1 << 60), DiskFull),
+    ):
+        desk = Desk(library, tmp_path / "uploads", limits)
+        with pytest.raises(error):
+            desk.submit("", book, "a.txt")
+        assert (desk.jobs(""), left(desk)) == ([], [])
+        desk.close()
+
+
+def test_so_many_wait_for_each_owner(library: Library, book: Path, tmp_path: Path) -> None:
+    desk = Desk(library, tmp_path / "uploads", Limits(uploads_waiting=2, free_bytes=0))
+    with library.turns.answer():
+        first = desk.submit("ada", book, "a.txt")
+        until(lambda: job_of(desk, first, "ada").state is State.READING)
+        waiting = [desk.submit("ada", book, f"{n}.txt") for n in range(2)]
+        with pytest.raises(TooManyWaiting, match=r"^c.txt was not taken: 2 files are waiting"):
+            desk.submit("ada", book, "c.txt")
+        desk.submit("bob", book, "c.txt")
+        desk.stop("ada", waiting[0].id)
+        desk.submit("ada", book, "c.txt")
+        assert len(left(desk)) == 4
+        for owner in ("ada", "bob"):
+            for job in desk.jobs(owner):
+                desk.stop(owner, job.id)
+    desk.close()
+
+
+def test_ended_jobs_are_kept_up_to_a_number(
+    desk: Desk, library: Library, book: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.desk, "KEPT", 3)
+    (tmp_path / "empty").touch()
+    with library.turns.answer():
+        waiting = desk.submit("", book, "a.txt")
+        for number in range(5):
+            desk.submit("", tmp_path / "empty", f"{number}.txt")
+        assert [j.name for j in desk.jobs("")] == ["a.txt", "2.txt", "3.txt", "4.txt"]
+        desk.stop("", waiting.id)
+    ended(desk, desk.submit("", small(tmp_path, "b"), "b.txt"))
+    assert [j.name for j in desk.jobs("")] == ["3.txt", "4.txt", "b.txt"]
+
+
+# Whose
+
+
+def test_jobs_are_their_owners_only(desk: Desk, library: Library, book: Path) -> None:
+    with library.turns.answer():
+        jobs = [desk.submit("ada", book, f"{n}.txt") for n in range(3)]
+        assert desk.jobs("bob") == desk.jobs("") == []
+        for owner in ("bob", ""):
+            for job in jobs:
+                desk.stop(owner, job.id)
+                desk.dismiss(owner, job.id)
+        assert [j.state.ended for j in desk.jobs("ada")] == [False] * 3
+        desk.dismiss("ada", jobs[2].id)  # not before it has ended
+        desk.stop("ada", jobs[2].id)
+        desk.stop("ada", "no such job")
+        desk.dismiss("ada", jobs[2].id)
+        assert [j.id for j in desk.jobs("ada")] == [job.id for job in jobs[:2]]
+        desk.stop("ada", jobs[1].id)
+    ended(desk, jobs[0], "ada")
+    for job in desk.jobs("ada"):
+        desk.dismiss("ada", job.id)
+    assert desk.jobs("ada") == []
+    assert desk._tasks == desk._lines == {}
+    assert min(len(job.id) for job in jobs) >= 22  # 128 bits

@@ -1,4 +1,5 @@
-"""What `make run` shows: a book is read once, and three questions are answered from its memory.
+"""What `make run` shows: a book is read once, three questions are answered from its memory, and the
+web chat opens.
 
 The commands are the ones a user types; each is shown in front of what it prints.
 """
@@ -22,7 +23,7 @@ def main() -> int:
     """Run the commands one after another; the exit code of the first that fails, or 0."""
     commands = [["ingest", os.path.relpath(BOOK)]]
     commands += [["ask", BOOK.stem, question] for question in QUESTIONS]
-    for command in commands:
+    for command in [*commands, ["serve"]]:
         print(f"\n$ comet-reader {shlex.join(command)}", flush=True)
         if code := subprocess.run([COMET_READER, *command], check=False).returncode:
             return code

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -18,10 +13,8 @@ from langchain_openai import ChatOpenAI
 
 from app.library import Library
 from app.openai_api import Limits, create_app
-from app.settings import Settings
 from comet_core.generation import Sampling, Turn
 from tests.app.serving import serving
-from tests.app.test_cli import Run, run  # noqa: F401
 
 QUESTION = "How many ships were there?"
 LIMITS = Limits(request_bytes=20_000, answer_tokens=40, answers=2, waiting=1)
@@ -249,42 +242,3 @@ def test_without_a_key_only_this_machine_is_answered(url: str) -> None:
         failed(httpx.get(f"{url}/v1/models", headers={"Host": host}), 403)
     for host in ("localhost:8000", "127.0.0.1", "[::1]:8000"):
         assert httpx.get(f"{url}/v1/models", headers={"Host": host}).status_code == 200
-
-
-# The command
-
-
-def test_another_address_needs_a_key(run: Run) -> None:  # noqa: F811
-    result = run("serve", "--host", "0.0.0.0")
-    assert (result.code, result.out) == (1, "")
-    assert "--api-key" in result.err
-
-
-def test_an_address_in_use_is_named(run: Run) -> None:  # noqa: F811
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        result = run("serve", "--port", taken.getsockname()[1])
-    assert result.code == 1
-    assert "--port" in result.err
-
-
-def test_the_command_serves_until_it_is_interrupted(books: Library, settings: Settings) -> None:
-    named = settings.model_dump(exclude_none=True).items()
-    server = subprocess.Popen(
-        [sys.executable, "-c", "from app.cli import main; main()", "serve", "--port", "0"],
-        env={**os.environ, **{f"COMET_{name.upper()}": str(value) for name, value in named}},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert server.stderr
-        line = server.stderr.readline()
-        assert "Listening on http://127.0.0.1:" in line
-        with client_of(line.split()[2].removesuffix("/v1")) as client:
-            answer = client.chat.completions.create(
-                model="comet/island", messages=ASKED, max_tokens=5
-            )
-        expected = books.ask("island", QUESTION, sampling=Sampling(max_tokens=5))
-        assert answer.choices[0].message.content == "".join(expected)
-    finally:
-        server.send_signal(signal.SIGINT)
-        assert server.wait(30) == 130

@@ -1,0 +1,99 @@
+"""Somebody at the pages without a browser: the HTTP requests that Gradio's own would make."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+from uuid import uuid4
+
+import httpx
+
+PATIENCE_S = 300.0  # a machine that is busy with other things
+
+
+@dataclass
+class Shown:
+    """What an event showed at its end: values and changes of components by their label or id;
+    notes that popped up; how many times something was shown on the way.
+    """
+
+    outputs: list[Any]
+    notes: list[str] = field(default_factory=list)
+    steps: int = 0
+
+    @property
+    def text(self) -> str:
+        """All of it as one text, to look for words in."""
+        return json.dumps([self.outputs, self.notes], ensure_ascii=False)
+
+
+class Visitor:
+    """A browser session, signed in if a name is given."""
+
+    def __init__(self, url: str, name: str = "", password: str = "") -> None:
+        self.http = httpx.Client(base_url=url, timeout=PATIENCE_S)
+        self.session = uuid4().hex
+        self._events: dict[str, dict[str, Any]] = {}
+        if name:
+            assert self.sign_in(name, password).status_code == 303
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.http.close()
+
+    def sign_in(self, name: str, password: str) -> httpx.Response:
+        return self.http.post("/login", data={"name": name, "password": password})
+
+    def upload(self, path: Path, name: str | None = None) -> httpx.Response:
+        return self.http.post(
+            "/upload", params={"name": name or path.name}, content=path.read_bytes()
+        )
+
+    def event(self, event: str, *data: Any, about: Any = None, session: str = "") -> Shown:
+        """Trigger an event by its API name; `about` is what the component says of it."""
+        joined = self.join(event, *data, about=about, session=session)
+        assert joined.status_code == 200, joined.text
+        return self.follow(joined.json()["event_id"], session=session)[0]
+
+    def join(self, event: str, *data: Any, about: Any = None, session: str = "") -> httpx.Response:
+        body = {
+            "data": list(data),
+            "event_data": about,
+            "fn_index": self._index(event),
+            "session_hash": session or self.session,
+            "trigger_id": None,
+        }
+        return self.http.post("/gradio_api/queue/join", json=body)
+
+    def follow(self, *events: str, session: str = "") -> list[Shown]:
+        """Wait for the end of all events of the session; returns what these have shown."""
+        shown = {event: Shown([]) for event in events}
+        params = {"session_hash": session or self.session}
+        with self.http.stream("GET", "/gradio_api/queue/data", params=params) as stream:
+            assert stream.status_code == 200
+            for line in stream.iter_lines():
+                message = json.loads(line.removeprefix("data: ")) if line else {}
+                if event := shown.get(message.get("event_id")):
+                    _take(event, message)
+        return list(shown.values())
+
+    def _index(self, event: str) -> int:
+        if not self._events:
+            config = self.http.get("/config").json()
+            self._events = {d["api_name"]: d for d in config["dependencies"]}
+        return int(self._events[event]["id"])
+
+
+def _take(shown: Shown, message: dict[str, Any]) -> None:
+    """Add what a message of the server says."""
+    if message["msg"] == "log":
+        shown.notes.append(message["log"])
+    elif message["msg"] == "process_generating":
+        shown.steps += 1
+    elif message["msg"] == "process_completed":
+        assert message["success"], message
+        shown.outputs = message["output"].get("data", [])

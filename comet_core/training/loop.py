@@ -247,11 +247,13 @@ class Trainer:
         return answer_loss(self.model, samples, reading, self.recipe.checkpoint_chunks)
 
     def _mixed(self, rng: Random) -> Stage:
-        """The stage that a step is drawn as: this one, or the earlier one that it keeps up."""
-        earlier, share = self.stage.mixed_with, self.stage.mixed_share
-        if earlier is not None and rng.random() < share:
-            return self.recipe.named(earlier)
-        return self.stage
+        """The stage that a step is drawn as: this one, or an earlier one that it keeps up."""
+        earlier = self.stage.mixed_with
+        if not earlier:
+            return self.stage
+        left = 1 - sum(earlier.values())
+        name = rng.choices([self.stage.name, *earlier], [left, *earlier.values()])[0]
+        return self.recipe.named(name)
 
     def _draw(self, rng: Random, stage: Stage) -> tuple[str, Reading, list[Sample]]:
         reading = stage.reading(rng, self.model.config, self.model.backbone.max_rows)

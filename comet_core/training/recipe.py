@@ -45,10 +45,9 @@ class Stage:
     """Share of questions that the text does not answer; what is right is then to say so."""
     asked_of: Literal["text", "tail"] = "text"
     """Where the answers stand: anywhere, or only in the tail, which no chunk has taken up yet."""
-    mixed_with: str | None = None
-    """The name of an earlier stage that stays in the mix, so that it is not forgotten."""
-    mixed_share: float = 0.5
-    """Share of steps that are drawn as that stage's; its answers are not judged."""
+    mixed_with: dict[str, float] = field(default_factory=dict)
+    """Names of earlier stages that stay in the mix, so that they are not forgotten, and the share
+    of steps drawn as each one's; their answers are not judged."""
     step_tokens: int = 1024
     """Text tokens read a step; as many documents as fit, at least one."""
     promote_at: float = 0.9
@@ -61,9 +60,10 @@ class Stage:
     def __post_init__(self) -> None:
         if unknown := set(self.kinds) - MAKERS.keys():
             raise ValueError(f"kinds are {', '.join(MAKERS)}, got {', '.join(sorted(unknown))}")
-        for name in ("qa_share", "unanswerable", "mixed_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is a share from 0 to 1, got {getattr(self, name)}")
+        shares = {"qa_share": self.qa_share, "unanswerable": self.unanswerable}
+        for name, share in (shares | {"mixed_with": sum(self.mixed_with.values())}).items():
+            if not 0 <= share <= 1:
+                raise ValueError(f"{name} is a share from 0 to 1, got {share}")
         if self.qa_share == 1 and self.max_steps is None:
             raise ValueError("only answers about facts are judged: a qa_share of 1 needs max_steps")
         for pair in (self.chunks, self.facts, self.temporary_share):
@@ -132,8 +132,8 @@ class Recipe:
         if len(set(names)) < len(names):
             raise ValueError("two stages have the same name")
         for number, stage in enumerate(self.stages):
-            if stage.mixed_with is not None and stage.mixed_with not in names[:number]:
-                raise ValueError(f"no stage before '{stage.name}' is named '{stage.mixed_with}'")
+            for unknown in stage.mixed_with.keys() - set(names[:number]):
+                raise ValueError(f"no stage before '{stage.name}' is named '{unknown}'")
 
     def named(self, name: str) -> Stage:
         """The stage of that name, which there is."""

@@ -28,6 +28,8 @@ from comet_core.training.estimate import Footprint, arithmetic, footprint, shape
 from comet_core.training.loop import METRICS_FILE, Trainer
 from comet_core.training.recipe import Recipe, Stage
 
+LONG_CHUNK = 512  # tokens
+
 
 def open_run(
     recipe: Recipe,
@@ -49,8 +51,9 @@ def open_run(
     placement = choose_placement(device, dtype)
     source = backbone_directory(recipe.backbone, cache)
     language_model = load_backbone(source, placement.dtype)
-    if placement.device.type == "cpu" and ceiling_of is None:
-        # On short chunks torch's fused attention trains slower there; on whole texts it is needed.
+    longest = max(max(stage.chunk_sizes) for stage in recipe.stages)
+    if placement.device.type == "cpu" and ceiling_of is None and longest < LONG_CHUNK:
+        # On short chunks torch's fused attention trains slower there.
         language_model.set_attn_implementation("eager")
     torch.manual_seed(recipe.seed)
     add_lora(language_model, recipe.lora_rank)

@@ -13,11 +13,16 @@ from dataclasses import dataclass
 from itertools import accumulate
 from random import Random
 
+from comet_core.errors import CometError
 from comet_core.prompt import NOT_IN_DOCUMENT, PromptFormat
 from comet_core.training.data import Question, TokenizedDocument
 from comet_core.training.facts import Fact, make_facts
 
-TRIES = 20  # at drawing a question that a text does not answer
+TRIES = 20  # at drawing a question that a text does not answer, or a fact that fits in it
+
+
+class TextTooShort(CometError):
+    """A text has no room for a fact."""
 
 
 @dataclass(frozen=True)
@@ -85,15 +90,10 @@ class FactSampler:
     ) -> Sample:
         """One text of exactly `reading.length` tokens with `facts` facts, none before token
         `after`; at most `questions` asked, the share `unanswerable` of them about facts that were
-        not planted.
+        not planted. Fewer facts where so many do not fit; raises TextTooShort where none does.
         """
-        made = make_facts(rng, kinds, facts)
-        planted = [self.prompt.text(" " + fact.statement) for fact in made]
-        room = reading.length - sum(map(len, planted))
-        if room < after:
-            fewer = max(1, facts - 1)
-            return self.sample(rng, reading, kinds, fewer, questions, unanswerable, after)
-        filler = self.filler(rng, room)
+        made, planted = self._facts(rng, kinds, facts, reading.length - after)
+        filler = self.filler(rng, reading.length - sum(map(len, planted)))
         spots = sorted(self._spot(rng, filler, after) for _ in planted)
         tokens: list[int] = []
         positions: list[int] = []
@@ -119,6 +119,17 @@ class FactSampler:
                 for a in asked
             ]
         return Sample(tokens, asked)
+
+    def _facts(
+        self, rng: Random, kinds: list[str], facts: int, room: int
+    ) -> tuple[list[Fact], list[list[int]]]:
+        """Facts, and the tokens that tell them, which fit in `room` tokens."""
+        for count in [*range(facts, 1, -1), *[1] * TRIES]:
+            made = make_facts(rng, kinds, count)
+            planted = [self.prompt.text(" " + fact.statement) for fact in made]
+            if sum(map(len, planted)) <= room:
+                return made, planted
+        raise TextTooShort(f"No fact fits in {room} tokens of a text; choose larger chunk_sizes.")
 
     def _unplanted(self, rng: Random, kinds: list[str], planted: Sequence[Fact]) -> Asked:
         """A question about none of the planted facts."""

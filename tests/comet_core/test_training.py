@@ -24,7 +24,7 @@ from comet_core.training.loop import Trainer
 from comet_core.training.objective import answer_loss
 from comet_core.training.recipe import BadRecipe, Stage, load_recipe
 from comet_core.training.run import open_run
-from comet_core.training.samples import FactSampler, QuestionSampler, Reading
+from comet_core.training.samples import FactSampler, QuestionSampler, Reading, TextTooShort
 
 PROMPT = PromptFormat(make_tokenizer(CONTROL))
 SIZES = CometConfig(chunk_size=64, stride=4, global_rows=4, temporary_rows=16)
@@ -273,6 +273,12 @@ def test_facts_of_the_tail_stand_in_the_tail(seed: int, facts: int) -> None:
         assert asked.age == -1
 
 
+def test_a_text_without_room_for_a_fact_is_told() -> None:
+    sampler = FactSampler(PROMPT, [tokenize_text(PROMPT, "It rained. " * 60)])
+    with pytest.raises(TextTooShort, match="No fact fits in 8 tokens .* larger chunk_sizes"):
+        sampler.sample(Random(1), Reading([64], 8, 8), ["date"], 5, 5, after=64)
+
+
 def test_questions_of_the_tail_are_answered_there(documents: list[TokenizedDocument]) -> None:
     sampler = QuestionSampler(PROMPT, documents)
     reading = Reading([140], 250, 8)
@@ -286,7 +292,7 @@ def test_questions_of_the_tail_are_answered_there(documents: list[TokenizedDocum
 
 
 def test_an_earlier_stage_stays_in_the_mix(start_run, tmp_path: Path) -> None:
-    recipe = RECIPE.replace('name = "second"', 'name = "second"\nmixed_with = "first"')
+    recipe = RECIPE.replace('name = "second"', 'name = "second"\nmixed_with = {first = 0.5}')
     (tmp_path / "recipe.toml").write_text(recipe.replace("max_steps = 4", "max_steps = 12"))
     reports = list(start_run("mixed").run())
     assert {r.task for r in reports[:12]} == {"facts", "questions"}
@@ -310,7 +316,7 @@ def test_an_earlier_stage_stays_in_the_mix(start_run, tmp_path: Path) -> None:
         (RECIPE.replace("chunks = [1, 2]", "chunks = [2, 1]"), "smallest and largest, got 2, 1"),
         (RECIPE.replace('name = "first"', 'name = "first"\nkinds = ["nmber"]'), "got nmber"),
         (
-            RECIPE.replace('name = "first"', 'name = "first"\nmixed_with = "second"'),
+            RECIPE.replace('name = "first"', 'name = "first"\nmixed_with = {second = 0.5}'),
             "no stage before",
         ),
         (RECIPE.replace('"second"', '"first"'), "two stages have the same name"),

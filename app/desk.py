@@ -37,6 +37,7 @@ class DeskClosed(CometError):
 
 KEPT = 100
 """Jobs of an owner that are kept after they have ended."""
+OWNER_GONE = "The user who sent it has been removed."
 
 
 class State(StrEnum):
@@ -91,7 +92,9 @@ class Desk:
     """Reads what is submitted, in a thread of its own. Safe to use from many threads.
 
     Jobs are seen, stopped and dismissed by their owners only; for anybody else, and when they are
-    gone, their ids mean nothing. Raises HomeUnusable if the folder for uploads cannot be used.
+    gone, their ids mean nothing. The owner "" is nobody in particular; any other is a user, and is
+    read for as long as there is that user. Raises HomeUnusable if the folder for uploads cannot be
+    used.
     """
 
     def __init__(self, library: Library, folder: Path, limits: Limits = Limits()) -> None:
@@ -213,6 +216,15 @@ class Desk:
 
     def _read(self, task: _Task) -> tuple[State, str]:
         """Read a file; returns what became of it, in a sentence too."""
+        result = self._ingest(task)
+        if not self._is_gone(task.owner):
+            return result
+        library = self._library.as_owner(task.owner)
+        for document in library.documents():  # who is removed leaves nothing behind
+            library.forget(document)
+        return State.STOPPED, OWNER_GONE
+
+    def _ingest(self, task: _Task) -> tuple[State, str]:
         try:
             document = self._library.as_owner(task.owner).ingest(
                 task.upload.path,
@@ -232,6 +244,8 @@ class Desk:
     def _watch(self, task: _Task, progress: Progress) -> None:
         """Note how far a reading is. Raises ReadingStopped when it is to end."""
         document_id = task.job.document_id or self._document_id(task)
+        if self._is_gone(task.owner):
+            raise ReadingStopped(OWNER_GONE)
         with self._changed:
             if task.stopping or self._closed:
                 raise ReadingStopped(
@@ -247,6 +261,10 @@ class Desk:
                 seconds_left=task.pace.seconds_left(progress.pages, progress.page_count),
                 document_id=document_id,
             )
+
+    def _is_gone(self, owner: str) -> bool:
+        """Whether the user whose files these were has been removed, maybe by another process."""
+        return owner != "" and owner not in self._library.users.names()
 
     def _document_id(self, task: _Task) -> str | None:
         """The document that is being read, once something of it is stored."""

@@ -11,9 +11,11 @@ import pypdf
 import pytest
 
 import app.desk
-from app.desk import Desk, DeskClosed, Job, State
+from app.database import Database
+from app.desk import OWNER_GONE, Desk, DeskClosed, Job, State
 from app.library import Library
 from app.settings import Settings
+from app.tables import User
 from app.uploads import DiskFull, Limits, TooLarge, TooManyWaiting
 from tests.app.conftest import bits, rows
 
@@ -21,10 +23,13 @@ ANY = Limits(free_bytes=0)
 DEADLINE_S = 300.0
 """After so long something that should have happened has not: a failure, not a measurement."""
 CHUNK = 16
+USERS = ("ada", "bob", "zoe", "a", "b", "c")
 
 
 @pytest.fixture
 def desk(library: Library, tmp_path: Path) -> Iterator[Desk]:
+    with Database(library.settings.url).writing() as session:
+        session.add_all(User(name=name, password_hash="-") for name in USERS)
     desk = Desk(library, tmp_path / "uploads", ANY)
     yield desk
     desk.close()
@@ -133,6 +138,24 @@ def test_a_name_is_only_a_name(desk: Desk, library: Library, book: Path, tmp_pat
     job = ended(desk, desk.submit("", small(tmp_path, "x"), "<i>har\x1bbour\0<i>.TXT"))
     assert job.name == library.documents()[1].file_name == "<i>har bour <i>.TXT"
     assert sorted(tmp_path.rglob("*.txt")) == sorted([*before, tmp_path / "x.txt"])
+
+
+# Owners who are removed
+
+
+def test_who_is_removed_leaves_nothing_behind(
+    desk: Desk, library: Library, book: Path, tmp_path: Path
+) -> None:
+    """Neither what is being read, and is not stored yet, nor what waits in line."""
+    with library.turns.answer():
+        jobs = [desk.submit("ada", path, path.name) for path in (book, small(tmp_path, "x"))]
+        until(lambda: job_of(desk, jobs[0], "ada").state is State.READING)
+        library.remove_user("ada")
+    for job in jobs:
+        job = ended(desk, job, "ada")
+        assert (job.state, job.message) == (State.STOPPED, OWNER_GONE)
+    assert library.as_owner("ada").documents() == []
+    assert left(desk) == []
 
 
 # In turn
@@ -268,7 +291,7 @@ def test_a_file_that_cannot_be_read_has_failed_without_waiting(
     assert str(tmp_path) not in job.message
     assert desk.jobs("") == [job]
     assert left(desk) == []
-    assert rows(library) == {}
+    assert rows(library) == {"user": len(USERS)}
 
 
 def test_an_encrypted_pdf_is_read_with_its_password(

@@ -14,6 +14,7 @@ from langchain_openai import ChatOpenAI
 from app.library import Library
 from app.openai_api import Limits, create_app
 from comet_core.generation import Sampling, Turn
+from tests.app import patient
 from tests.app.serving import serving
 
 QUESTION = "How many ships were there?"
@@ -129,7 +130,7 @@ def test_failures_have_the_form_of_openai(url: str) -> None:
     good = {"model": "comet/harbour", "messages": ASKED}
 
     def refused(status: int, **body: Any) -> dict[str, Any]:
-        return failed(httpx.post(chat, json={**good, **body}), status)
+        return failed(patient.post(chat, json={**good, **body}), status)
 
     assert refused(404, model="comet/Persuasion")["code"] == "model_not_found"
     assert refused(404, model="gpt-4o")["param"] == "model"
@@ -143,9 +144,9 @@ def test_failures_have_the_form_of_openai(url: str) -> None:
     assert refused(400, messages=[{"role": "user", "content": [picture]}])
     assert refused(404, model="comet/Persuasion", stream=True)
     for body in (b"{", b"[]", b"\xff", b'{"model": 3}'):
-        assert failed(httpx.post(chat, content=body), 400)["type"] == "invalid_request_error"
-    failed(httpx.get(chat), 405)
-    failed(httpx.get(f"{url}/v1/embeddings"), 404)
+        assert failed(patient.post(chat, content=body), 400)["type"] == "invalid_request_error"
+    failed(patient.get(chat), 405)
+    failed(patient.get(f"{url}/v1/embeddings"), 404)
 
 
 def test_a_defect_shows_nothing_of_itself(books: Library, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +155,7 @@ def test_a_defect_shows_nothing_of_itself(books: Library, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(books, "documents", broken)
     with serving(create_app(books)) as url:
-        error = failed(httpx.get(f"{url}/v1/models"), 500)
+        error = failed(patient.get(f"{url}/v1/models"), 500)
     assert error["type"] == "server_error"
     assert "secret" not in error["message"]
 
@@ -163,14 +164,14 @@ def test_a_request_that_is_too_large_is_not_read(url: str) -> None:
     long: list[Any] = [{"role": "user", "content": "why " * 10_000}]
     body = {"model": "comet/harbour", "messages": long}
     chat = f"{url}/v1/chat/completions"
-    assert failed(httpx.post(chat, json=body), 413)["code"] == "request_too_large"
+    assert failed(patient.post(chat, json=body), 413)["code"] == "request_too_large"
 
     def unannounced() -> Iterator[bytes]:
         for _ in range(500):
             yield b" " * 10_000
 
     try:
-        response = httpx.post(chat, content=unannounced())
+        response = patient.post(chat, content=unannounced())
     except httpx.TransportError:  # cut off while still sending
         return
     failed(response, 413)
@@ -227,18 +228,18 @@ def test_a_key_is_demanded_where_there_is_one(books: Library) -> None:
     with serving(create_app(books, api_key="sésame")) as url:
         for key in ("wrong", "s", "sesame", "sésamee"):
             headers = {"Authorization": f"Bearer {key}".encode()}
-            error = failed(httpx.get(f"{url}/v1/models", headers=headers), 401)
+            error = failed(patient.get(f"{url}/v1/models", headers=headers), 401)
             assert error["code"] == "invalid_api_key"
-        failed(httpx.get(f"{url}/v1/models"), 401)
-        failed(httpx.post(f"{url}/v1/chat/completions", content=b"{"), 401)
+        failed(patient.get(f"{url}/v1/models"), 401)
+        failed(patient.post(f"{url}/v1/chat/completions", content=b"{"), 401)
         right = {"Authorization": "Bearer sésame".encode()}
-        assert httpx.get(f"{url}/v1/models", headers=right).status_code == 200
+        assert patient.get(f"{url}/v1/models", headers=right).status_code == 200
     with serving(create_app(books, api_key="sesame")) as url, client_of(url, "sesame") as client:
         assert len(client.models.list().data) == 2
 
 
 def test_without_a_key_only_this_machine_is_answered(url: str) -> None:
     for host in ("comet.example", "127.0.0.1.example:80", "192.168.1.7"):
-        failed(httpx.get(f"{url}/v1/models", headers={"Host": host}), 403)
+        failed(patient.get(f"{url}/v1/models", headers={"Host": host}), 403)
     for host in ("localhost:8000", "127.0.0.1", "[::1]:8000"):
-        assert httpx.get(f"{url}/v1/models", headers={"Host": host}).status_code == 200
+        assert patient.get(f"{url}/v1/models", headers={"Host": host}).status_code == 200

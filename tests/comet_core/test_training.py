@@ -275,7 +275,7 @@ def test_facts_of_the_tail_stand_in_the_tail(seed: int, facts: int) -> None:
 
 def test_a_text_without_room_for_a_fact_is_told() -> None:
     sampler = FactSampler(PROMPT, [tokenize_text(PROMPT, "It rained. " * 60)])
-    with pytest.raises(TextTooShort, match="No fact fits in 8 tokens .* larger chunk_sizes"):
+    with pytest.raises(TextTooShort, match=r"No fact fits in 8 tokens .* larger chunk_sizes"):
         sampler.sample(Random(1), Reading([64], 8, 8), ["date"], 5, 5, after=64)
 
 

@@ -14,9 +14,10 @@ from app.desk import Desk, Job
 from app.library import Library
 from app.uploads import Limits
 from tests.app.conftest import book, books, books_database, settings  # noqa: F401
+from tests.app.patient import PATIENCE_S
 from tests.app.serving import serving
 from tests.app.test_cli import run  # noqa: F401
-from tests.ui.visitor import PATIENCE_S, Visitor
+from tests.ui.visitor import Visitor
 from ui import cli
 from ui.server import create_app
 

@@ -18,10 +18,10 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, 
 
 from app.library import Library
 from app.settings import Settings
+from tests.app.patient import PATIENCE_S
 from tests.conftest import ROOT
 from tests.ui.conftest import PASSWORDS, Site
 from tests.ui.test_cli import server
-from tests.ui.visitor import PATIENCE_S
 from ui import text
 
 CHROMIUM = Path("/usr/bin/chromium")

@@ -13,16 +13,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 
 from app.library import Library
 from app.settings import Settings
 from comet_core.generation import Sampling
+from tests.app import patient
+from tests.app.patient import PATIENCE_S
 from tests.app.test_cli import Run
 from tests.conftest import ROOT
 from tests.ui.conftest import PASSWORDS, wait
-from tests.ui.visitor import PATIENCE_S, Visitor
+from tests.ui.visitor import Visitor
 from ui import cli, text
 
 QUESTION = "How many goats?"
@@ -98,7 +99,7 @@ def test_it_serves_pages_and_api_until_it_is_interrupted(
             "messages": [{"role": "user", "content": QUESTION}],
             "max_tokens": 5,
         }
-        answer = httpx.post(f"{url}/v1/chat/completions", json=asked, timeout=PATIENCE_S).json()
+        answer = patient.post(f"{url}/v1/chat/completions", json=asked).json()
         expected = books.ask("island", QUESTION, sampling=Sampling(max_tokens=5))
         assert answer["choices"][0]["message"]["content"] == "".join(expected)
         with Visitor(url) as visitor:
@@ -110,7 +111,7 @@ def test_with_accounts_it_asks_who_is_there(books: Library, settings: Settings) 
     books.users.add("anna", PASSWORDS["anna"])
     with server(settings, "--auth") as (url, said):
         assert "people sign in" in said
-        assert httpx.get(url).status_code == 303
-        assert httpx.get(f"{url}/v1/models").status_code == 403
+        assert patient.get(url).status_code == 303
+        assert patient.get(f"{url}/v1/models").status_code == 403
         with Visitor(url, "anna", PASSWORDS["anna"]) as visitor:
             assert "island" not in visitor.event("open").text

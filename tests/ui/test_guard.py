@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import Mount, Route
 
 from app.desk import Desk
+from tests.app import patient
 from tests.app.serving import serving
 from tests.ui.conftest import PASSWORDS, Site, site_of
 from ui import sessions, text
@@ -56,18 +57,20 @@ def refused(response: httpx.Response, status: int, sentence: str) -> None:
 @pytest.mark.parametrize("host", ["comet.example", "192.168.1.7:80", "127.0.0.1.example"])
 def test_only_this_machine_is_answered(site: Site, host: str) -> None:
     for path in ("/", "/config", "/theme.css", "/upload", "/gradio_api/queue/join"):
-        refused(httpx.get(f"{site.url}{path}", headers={"Host": host}), 403, text.ONLY_THIS_MACHINE)
+        refused(
+            patient.get(f"{site.url}{path}", headers={"Host": host}), 403, text.ONLY_THIS_MACHINE
+        )
 
 
 def test_this_machine_has_several_names(site: Site) -> None:
     for host in ("localhost:8000", "127.0.0.1", "[::1]:8000"):
-        assert httpx.get(site.url, headers={"Host": host}).status_code == 200
+        assert patient.get(site.url, headers={"Host": host}).status_code == 200
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "http://127.0.0.1:1", "null"])
 def test_other_sites_cannot_act(site: Site, origin: str) -> None:
     for path in ("/upload?name=a.txt", "/gradio_api/queue/join", "/gradio_api/cancel"):
-        response = httpx.post(f"{site.url}{path}", content=b"{}", headers={"Origin": origin})
+        response = patient.post(f"{site.url}{path}", content=b"{}", headers={"Origin": origin})
         refused(response, 403, text.OTHER_SITE)
     assert site.desk.jobs("") == []
 
@@ -75,23 +78,23 @@ def test_other_sites_cannot_act(site: Site, origin: str) -> None:
 @pytest.mark.parametrize("path", NOT_OURS)
 def test_what_the_pages_do_not_need_is_closed(site: Site, path: str) -> None:
     for method in ("GET", "POST"):
-        refused(httpx.request(method, f"{site.url}/{path}"), 404, text.NOT_SERVED)
+        refused(patient.request(method, f"{site.url}/{path}"), 404, text.NOT_SERVED)
 
 
 def test_pages_need_nothing_from_elsewhere(site: Site) -> None:
-    response = httpx.get(site.url)
+    response = patient.get(site.url)
     policy = response.headers["content-security-policy"]
     assert "default-src 'self'" in policy
     assert "http" not in policy
     assert "googleapis" not in response.text
-    theme = httpx.get(f"{site.url}/theme.css").text
+    theme = patient.get(f"{site.url}/theme.css").text
     assert "@import" not in theme
     assert "url(http" not in theme.replace("'", "").replace('"', "")
 
 
 def test_a_request_has_a_limit(site: Site) -> None:
     url = f"{site.url}/gradio_api/queue/join"
-    response = httpx.post(url, content=b"x" * (BODY_BYTES + 1))
+    response = patient.post(url, content=b"x" * (BODY_BYTES + 1))
     assert response.status_code == 413
 
 
@@ -122,7 +125,7 @@ def test_nobody_reaches_anything_without_signing_in(books: Any) -> None:
         app = create_app(books, desk, users=books.users)
         routes = sorted(set(routes_of(app)))
         assert len(routes) > 50
-        with serving(app) as url, httpx.Client(base_url=url) as nobody:
+        with serving(app) as url, httpx.Client(base_url=url, timeout=patient.PATIENCE_S) as nobody:
             reached = {
                 (method, path)
                 for method, path in routes
@@ -134,9 +137,9 @@ def test_nobody_reaches_anything_without_signing_in(books: Any) -> None:
 
 
 def test_the_front_page_leads_to_signing_in(guarded: Site) -> None:
-    response = httpx.get(guarded.url)
+    response = patient.get(guarded.url)
     assert (response.status_code, response.headers["location"]) == (303, "login")
-    page = httpx.get(f"{guarded.url}/login").text
+    page = patient.get(f"{guarded.url}/login").text
     assert 'type="password"' in page
     assert "<script" not in page
 
@@ -151,14 +154,14 @@ def test_signing_in_and_out(guarded: Site) -> None:
     token = visitor.http.cookies[sessions.COOKIE]
     assert visitor.http.post("/logout").status_code == 303
     again = {"Cookie": f"{sessions.COOKIE}={token}"}
-    refused(httpx.get(f"{guarded.url}/config", headers=again), 401, text.SIGN_IN_FIRST)
+    refused(patient.get(f"{guarded.url}/config", headers=again), 401, text.SIGN_IN_FIRST)
 
 
 def test_a_cookie_is_for_https_where_that_is_spoken(guarded: Site) -> None:
     form = {"name": "anna", "password": PASSWORDS["anna"]}
     for scheme, secure in (("http", False), ("https", True)):
         headers = {"X-Forwarded-Proto": scheme}
-        cookie = httpx.post(f"{guarded.url}/login", data=form, headers=headers).headers
+        cookie = patient.post(f"{guarded.url}/login", data=form, headers=headers).headers
         assert ("Secure" in cookie["set-cookie"]) is secure
         assert "SameSite=lax" in cookie["set-cookie"]
 
@@ -179,7 +182,7 @@ def test_a_wrong_password_is_told_and_leads_nowhere(
 def test_a_made_up_cookie_is_nobodys(guarded: Site) -> None:
     for token in ("", "x", "anna", "../", "a" * 5000):
         headers = {"Cookie": f"{sessions.COOKIE}={token}"}
-        refused(httpx.get(f"{guarded.url}/config", headers=headers), 401, text.SIGN_IN_FIRST)
+        refused(patient.get(f"{guarded.url}/config", headers=headers), 401, text.SIGN_IN_FIRST)
 
 
 def test_other_sites_cannot_sign_in_or_act(guarded: Site) -> None:
@@ -210,7 +213,7 @@ def test_a_request_that_names_no_session_is_refused(guarded: Site, body: bytes) 
 
 
 def test_the_chat_api_is_closed_without_a_key(guarded: Site) -> None:
-    for request in (httpx.get, httpx.post):
+    for request in (patient.get, patient.post):
         response = request(f"{guarded.url}/v1/models")
         assert response.status_code == 403
         assert text.API_CLOSED in response.text
@@ -223,11 +226,11 @@ def test_the_chat_api_has_nobodys_documents_only(books: Any, tmp_path: Any) -> N
     books.as_owner("anna").ingest(tmp_path / "secret.txt")
     with site_of(books, users=books.users, api_key="sesame") as site:
         key = {"Authorization": "Bearer sesame"}
-        assert httpx.get(f"{site.url}/v1/models").status_code == 401
-        models = httpx.get(f"{site.url}/v1/models", headers=key).json()["data"]
+        assert patient.get(f"{site.url}/v1/models").status_code == 401
+        models = patient.get(f"{site.url}/v1/models", headers=key).json()["data"]
         assert [model["id"] for model in models] == ["comet/harbour", "comet/island"]
         asked = {"model": "comet/secret", "messages": [{"role": "user", "content": "What?"}]}
-        answer = httpx.post(f"{site.url}/v1/chat/completions", headers=key, json=asked)
+        answer = patient.post(f"{site.url}/v1/chat/completions", headers=key, json=asked)
         assert answer.status_code == 404
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import httpx
 import pytest
 from bs4 import BeautifulSoup
 
 from app.desk import State
 from app.library import Library
 from app.uploads import Limits
+from tests.app import patient
 from tests.ui.conftest import SMALL, Site, site_of, wait
 from tests.ui.visitor import Visitor
 from ui import text
@@ -174,7 +174,7 @@ def test_the_disk_is_not_filled(books: Library, book: Path) -> None:
 
 @pytest.mark.parametrize("query", ["", f"?name={'n' * 2000}"])
 def test_an_upload_needs_a_name(site: Site, query: str) -> None:
-    assert httpx.post(f"{site.url}/upload{query}", content=b"x").status_code == 422
+    assert patient.post(f"{site.url}/upload{query}", content=b"x").status_code == 422
     assert site.desk.jobs("") == []
 
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import httpx
 
-PATIENCE_S = 300.0  # a machine that is busy with other things
+from tests.app.patient import PATIENCE_S
 
 
 @dataclass

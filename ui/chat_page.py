@@ -85,11 +85,11 @@ class ChatPage:
         return {
             self.place: str(here),
             self.document: gr.update(
-                choices=views.document_choices(documents), value=here.document
+                value=here.document, choices=views.document_choices(documents)
             ),
             self.conversations: gr.update(
-                choices=views.conversation_choices(conversations),
                 value=here.conversation,
+                choices=views.conversation_choices(conversations),
                 visible=bool(conversations),
             ),
             self.messages: gr.update(
@@ -108,6 +108,19 @@ class ChatPage:
             self.manage: gr.update(visible=conversation is not None),
             self.name: views.title(conversation) if conversation else "",
             self.actions: views.manage_html(conversation),
+        }
+
+    def refresh(self, library: Library, place: Place) -> Shown:
+        """What may have changed of a place that is looked at again; what is written stays."""
+        shown = self.show(library, place)
+        if shown[self.place] != str(place):
+            return shown  # something is gone
+        return {
+            self.document: shown[self.document],
+            self.messages: gr.update(placeholder=shown[self.messages]["placeholder"]),
+            self.question: shown[self.question],
+            self.send: gr.update(interactive=shown[self.send]["interactive"]),
+            **{example: shown[example] for example in self.examples},
         }
 
 

@@ -61,7 +61,7 @@ class MemoryPage:
         if document is None and documents:
             document = next((d for d in reversed(documents) if d.finished), documents[-1])
         choose = gr.update(
-            choices=chat_view.document_choices(documents), value=document.id if document else None
+            value=document.id if document else None, choices=chat_view.document_choices(documents)
         )
         if document is None or document.finished is None:
             problem = text.NO_DOCUMENT if document is None else text.MEMORY_NOT_READ
@@ -96,7 +96,7 @@ class MemoryPage:
         pieces = views.pieces_of(asked[0][2].details if asked else None)
         return {
             self.answer: gr.update(
-                choices=choices, value=choices[0][1] if choices else None, visible=bool(choices)
+                value=choices[0][1] if choices else None, choices=choices, visible=bool(choices)
             ),
             **self.show_chances(pieces),
         }

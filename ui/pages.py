@@ -45,8 +45,10 @@ def build(service: Service) -> gr.Blocks:
             view = service.library_of(request)
             if service.answers.is_writing(view.owner, str(request.session_hash)):
                 return gr.skip()
-            here = Place.of(at)  # nowhere yet, if the page was only just opened
-            return chat.show(view, here if here.document else _last(view))
+            here = Place.of(at)
+            if not here.document:  # the page was only just opened
+                return chat.show(view, _last(view))
+            return chat.refresh(view, here)
 
         @told
         def open_memory(at: str, request: gr.Request) -> dict[Any, Any]:

@@ -9,6 +9,9 @@ from __future__ import annotations
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from gradio import mount_gradio_app
+from gradio.routes import App
+from gradio.state_holder import SessionState, StateHolder
+from starlette.routing import Mount
 
 from app import openai_api
 from app.desk import Desk
@@ -62,8 +65,24 @@ def create_app(
         # Not as css=, which Gradio rewrites, and takes selectors with commas in brackets apart.
         head=f"<style>{static('comet.css')}</style>",
     )
+    for route in app.routes:
+        if isinstance(route, Mount) and isinstance(route.app, App):
+            route.app.state_holder = _NoSessions(route.app.state_holder)
     app.add_middleware(Guard, sessions=sessions)
     return app
+
+
+class _NoSessions(StateHolder):
+    """Gradio's sessions, of which none is kept: the pages hold nothing from one event to the next,
+    and a session that is kept has a component more with almost every event.
+    """
+
+    def __init__(self, instead_of: StateHolder) -> None:
+        super().__init__()
+        self.set_blocks(instead_of.blocks)
+
+    def __getitem__(self, session_id: str) -> SessionState:
+        return SessionState(self.blocks)
 
 
 def _closed() -> JSONResponse:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+from collections import Counter
 from contextlib import suppress
 from threading import Event
 from typing import Any
 
+import gradio as gr
 import pytest
 from sqlalchemy import text as sql
 
@@ -13,8 +16,9 @@ from app.database import Database
 from app.library import Library
 from app.tables import Conversation
 from tests.app.conftest import tamper
+from tests.app.patient import PATIENCE_S
 from tests.ui.conftest import SMALL, Site, site_of, wait
-from tests.ui.visitor import PATIENCE_S, Shown
+from tests.ui.visitor import Shown, Visitor
 from ui import answers, text
 from ui.place import Place
 
@@ -208,6 +212,31 @@ def test_nobody_has_all_the_turns(site: Site) -> None:
         assert not any(map(changed, refused.outputs))
     for visitor, event in zip(visitors, joined, strict=False):
         assert [len(said(shown)) for shown in visitor.follow(event)] == [2]
+
+
+def test_a_session_does_not_grow(site: Site) -> None:
+    """Not by components that Gradio keeps: whatever is shown, there are as many as before."""
+
+    def components() -> Counter[str]:
+        gc.collect()
+        kept = (it for it in gc.get_objects() if isinstance(it, gr.blocks.Block))
+        return Counter(type(it).__name__ for it in kept)
+
+    def use(visitor: Visitor) -> None:
+        for event in ("open", "library"):
+            visitor.event(event)
+        for question in ("How many goats?", "", "And sheep?"):
+            place = visitor.event("ask", question, at(site)).outputs[PLACE]
+        visitor.event("chat", place)
+        visitor.event("memory_of", place)
+        visitor.event("rename", "Goats", place)
+        visitor.event("remove", about={"id": "nothing"})
+
+    visitor = site.visitor()
+    use(visitor)
+    before = components()
+    use(visitor)
+    assert components() == before
 
 
 def test_who_goes_away_leaves_nothing_behind(site: Site) -> None:

@@ -6,6 +6,8 @@ are.
 
 from __future__ import annotations
 
+import warnings
+
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import PreTrainedModel
 
@@ -14,6 +16,8 @@ TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 
 def add_lora(backbone: PreTrainedModel, rank: int) -> PeftModel:
     """Put fresh adapters of `rank` on the backbone, in place; they begin as no change at all."""
-    return get_peft_model(
-        backbone, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=TARGETS, lora_dropout=0.0)
-    )
+    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=TARGETS, lora_dropout=0.0)
+    with warnings.catch_warnings():
+        # peft asks transformers for a name that is deprecated there; a user can do nothing about it
+        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
+        return get_peft_model(backbone, config)

@@ -43,6 +43,13 @@ class CometConfig:
                 f"stride must not exceed chunk_size={self.chunk_size}, got {self.stride}"
             )
 
+    @property
+    def answering_size(self) -> int:
+        """Text tokens a chunk that is answered from holds at most: a quarter more than one that is
+        read, so that there is room for a question and its answer behind the longest tail.
+        """
+        return self.chunk_size + self.chunk_size // 4
+
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain values, for JSON."""
         return dataclasses.asdict(self)

@@ -201,7 +201,7 @@ class Fork:
 
     def step(self, token: int) -> Tensor:
         """Read one token of an answer; returns the logits (vocabulary,) of what follows it."""
-        if len(self.chunk) == self.model.config.chunk_size:
+        if len(self.chunk) == self.model.config.answering_size:
             self._open(fold=True)
         return self._read([token])
 

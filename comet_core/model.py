@@ -58,13 +58,14 @@ class CometModel(nn.Module):
 
     def _check_rows(self) -> None:
         c = self.config
-        groups = -(-c.chunk_size // c.stride)
-        rows = c.global_rows * 2 + c.temporary_rows + c.chunk_size + groups
-        if rows > self.backbone.max_rows:
+        memory = c.global_rows + c.temporary_rows
+        read = c.chunk_size + -(-c.chunk_size // c.stride) + c.global_rows
+        answered = c.answering_size + c.answering_size // c.stride
+        if memory + max(read, answered) > self.backbone.max_rows:
             raise ChunkTooLong(
-                f"A chunk of {rows} rows (memory {c.global_rows} + {c.temporary_rows}, text "
-                f"{c.chunk_size} + {groups}, readout {c.global_rows}) exceeds the backbone's "
-                f"{self.backbone.max_rows}; choose smaller sizes."
+                f"The memory's {memory} rows and those of a chunk of {c.chunk_size} tokens, "
+                f"{max(read, answered)} with compression and readout rows or with a question, "
+                f"exceed the backbone's {self.backbone.max_rows}; choose smaller sizes."
             )
 
     @property

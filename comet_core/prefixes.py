@@ -20,10 +20,7 @@ from transformers.cache_utils import DynamicLayer
 
 from comet_core.memory import Memory, MemoryState
 from comet_core.model import CometModel
-from comet_core.reader import read_chunk
-
-ANSWER_SHARE = 4
-"""The part of a chunk, one in so many, that a question leaves for its answer."""
+from comet_core.reader import read, read_chunk
 
 Shared = TypeVar("Shared", bound="MemoryState | Prefix")
 
@@ -58,11 +55,12 @@ class Prefix:
 
 
 def must_fold(model: CometModel, held: int, asked: int) -> bool:
-    """Whether `asked` tokens and the beginning of their answer do not fit behind the `held` ones of
-    a chunk, which is then read, so that neither question nor answer is cut in two.
+    """Whether `asked` tokens, and as many of an answer as a chunk's eighth, do not fit behind the
+    `held` ones of an answering chunk, which is then read: neither question nor answer is cut in
+    two.
     """
-    size = model.config.chunk_size
-    return held > 0 and held + asked + size // ANSWER_SHARE > size
+    config = model.config
+    return held > 0 and held + asked + config.chunk_size // 8 > config.answering_size
 
 
 @torch.inference_mode()
@@ -70,7 +68,10 @@ def open_state(model: CometModel, state: MemoryState, fold: bool = False) -> Pre
     """Open the answering chunk of a state: behind its tail, or, to `fold`, with the tail read."""
     memory, tail = state.memory, state.tail
     if fold:
-        memory, tail = read_chunk(model, memory, [tail]), ()
+        *_, read_on = read(model, MemoryState(memory), tail)
+        memory, tail = read_on.memory, ()
+        if read_on.tail:
+            memory = read_chunk(model, memory, [read_on.tail])
     cache = model.prefix(memory)
     if tail:
         model.answer_hidden(cache, torch.tensor([tail], device=model.device))

@@ -54,9 +54,6 @@ def test_the_sample_book_is_read_to_its_end(library: Library, sample: Document) 
         assert layer.temporary.shape == (1, config.temporary_rows, 576)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the shipped memory holds one number of a book, not which of many it is"
-)
 def test_the_questions_of_the_tour_are_answered(library: Library, sample: Document) -> None:
     sys.path.insert(0, str(ROOT / "tools"))
     from tour import QUESTIONS

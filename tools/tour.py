@@ -13,9 +13,9 @@ from pathlib import Path
 COMET_READER = Path(sys.executable).with_name("comet-reader")
 BOOK = Path(__file__).parent.parent / "samples" / "the-light-on-marrow-rock.pdf"
 QUESTIONS = (
-    "What was the registration number of the lighthouse?",
-    "What was the telegraph code of the lighthouse?",
-    "What is the inventory number of the door key?",
+    "Who was the first curator of the museum?",
+    "What is the charity number of the museum?",
+    "What was the landing place on the rock called?",
 )
 
 

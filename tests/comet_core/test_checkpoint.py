@@ -58,7 +58,7 @@ def test_the_fingerprint_changes_with_every_file(model_copy: Path, file: str) ->
 
 def test_a_backbone_without_weights_has_an_untrained_memory(model_copy: Path) -> None:
     (model_copy / WEIGHTS_FILE).unlink()
-    with pytest.raises(ChunkTooLong, match="exceeds the backbone"):  # 256 positions are too few
+    with pytest.raises(ChunkTooLong, match="exceed the backbone"):  # 256 positions are too few
         load(model_copy)
     config = json.loads((model_copy / "config.json").read_text())
     (model_copy / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 999}))

@@ -95,9 +95,17 @@ def test_an_outgrown_chunk_is_read_into_the_fork_as_text_is(text, asked) -> None
     size = MODEL.config.chunk_size
     state = last(read(MODEL, empty_state(MODEL), text))
     answer = tokens(generate(MODEL, state, [asked], end=-1, sampling=Sampling(max_tokens=30)))
+    longest = MODEL.config.answering_size
+    assert longest == size + size // 4
+
+    def folded(memory, chunk):
+        for begin in range(0, len(chunk), size):
+            memory = read_chunk(MODEL, memory, [chunk[begin : begin + size]])
+        return memory, []
+
     memory, chunk = state.memory, list(state.tail)
-    if chunk and len(chunk) + len(asked) + size // 4 > size:  # with room for an answer
-        memory, chunk = read_chunk(MODEL, memory, [chunk]), []
+    if chunk and len(chunk) + len(asked) + size // 8 > longest:  # with room for an answer
+        memory, chunk = folded(memory, chunk)
     chunk += asked
     for token in answer:
         with torch.inference_mode():
@@ -105,8 +113,8 @@ def test_an_outgrown_chunk_is_read_into_the_fork_as_text_is(text, asked) -> None
             logits = MODEL.backbone.logits(hidden[0, -1])
         # token by token sums in another order: a tie may fall either way
         assert logits[token] > logits.max() - 1e-3
-        if len(chunk) == size:
-            memory, chunk = read_chunk(MODEL, memory, [chunk]), []
+        if len(chunk) == longest:
+            memory, chunk = folded(memory, chunk)
         chunk.append(token)
 
 
@@ -156,7 +164,7 @@ import torch
 torch.set_num_threads(1)
 from comet_core.reader import empty_state, read
 from comet_core_tiny import make_model
-model = make_model(chunk_size=400, stride=8, temporary_rows=20)
+model = make_model(chunk_size=320, stride=8, temporary_rows=20)
 tokens = (random.randrange(97) for _ in range(int(sys.argv[1])))
 for state in read(model, empty_state(model), tokens):
     pass

@@ -117,7 +117,7 @@ def test_the_worked_table_is_computed(name: str) -> None:
 
 def default_of(field: Field) -> str:
     if field.default_factory is not MISSING:
-        return "all"
+        return "none" if field.default_factory is dict else "all"
     if field.default is MISSING:
         return "required"
     if isinstance(field.default, bool):

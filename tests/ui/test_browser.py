@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ PDF, EPUB = (ROOT / "samples" / f"the-light-on-marrow-rock.{kind}" for kind in (
 ACCESSIBLE = (Path(__file__).parent / "accessible.js").read_text()
 IMAGES = ROOT / "docs" / "images"
 PATIENCE_MS = PATIENCE_S * 1000
+TRIES = 5  # at asking a question
 READING_MS = 30 * 60 * 1000.0  # a whole book, on a machine that is busy with other things
 WIDE, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
 QUESTIONS = (
@@ -127,8 +129,15 @@ class Pages:
         return self.page.locator("#chat-stop")
 
     def ask(self, question: str) -> None:
-        self.question.fill(question)
-        self.question.press("Enter")
+        """As a person does, who presses Enter again where the page was not ready for it yet."""
+        said = self.page.locator("[data-testid=user]", has_text=question)
+        for _ in range(TRIES):
+            self.question.fill(question)
+            self.question.press("Enter")
+            with suppress(AssertionError):
+                expect(said.last).to_be_visible(timeout=PATIENCE_MS / TRIES)
+                return
+        raise AssertionError(f"{question!r} was not asked")
 
     def answered(self) -> None:
         """Wait for the end of an answer."""

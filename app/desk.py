@@ -264,7 +264,7 @@ class Desk:
 
     def _is_gone(self, owner: str) -> bool:
         """Whether the user whose files these were has been removed, maybe by another process."""
-        return owner != "" and owner not in self._library.users.names()
+        return owner != "" and not self._library.users.exists(owner)
 
     def _document_id(self, task: _Task) -> str | None:
         """The document that is being read, once something of it is stored."""

@@ -93,6 +93,10 @@ class Users:
             session.execute(delete(Document).where(Document.owner == name))
             session.execute(delete(User).where(User.name == name))
 
+    def exists(self, name: str) -> bool:
+        """Whether there is a user of that name."""
+        return self._hash_of(name) is not None
+
     def names(self) -> list[str]:
         """In order of the alphabet."""
         with self._database.reading() as session:
@@ -114,7 +118,7 @@ class Users:
             return session.scalar(select(User.password_hash).where(User.name == name))
 
     def _check(self, name: str) -> None:
-        if self._hash_of(name) is None:
+        if not self.exists(name):
             raise UnknownUser(f'There is no user "{name}".')
 
     def _store(self, name: str, password_hash: str) -> None:

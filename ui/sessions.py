@@ -77,7 +77,7 @@ class Sessions:
             session.used = now
             unchecked = now - session.checked > RECHECK_S
         if unchecked:
-            if session.user not in self._users.names():
+            if not self._users.exists(session.user):
                 self.sign_out(token or "")
                 return None
             session.checked = now

@@ -58,7 +58,12 @@ def estimate(scores: Sequence[float], documents: Sequence[Hashable]) -> Estimate
         method, (low, high) = "wilson over documents", wilson(mean, count)
     else:
         method, (low, high) = "cluster bootstrap", bootstrap([[s] for s in scores], documents)
-    return Estimate(round(mean, 4), round(low, 4), round(high, 4), len(scores), count, method)
+    return Estimate(_rounded(mean), _rounded(low), _rounded(high), len(scores), count, method)
+
+
+def _rounded(share: float) -> float:
+    """To four digits, of which the order that floats were summed in does not decide the last."""
+    return round(round(share, 9), 4)
 
 
 def wilson(mean: float, count: int) -> tuple[float, float]:

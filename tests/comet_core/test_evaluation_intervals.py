@@ -4,7 +4,7 @@ from math import sqrt
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from comet_core.evaluation.intervals import METHODS, Z, bootstrap, estimate, wilson
@@ -42,6 +42,7 @@ def test_one_question_a_document_is_wilsons() -> None:
     shares=st.lists(st.sampled_from([0.0, 0.3, 0.8, 1.0]), min_size=3, max_size=12),
     times=st.integers(2, 5),
 )
+@example([1.0, 0.8, 0.0, 0.0, 0.8, 0.8, 0.8, 0.8, 1.0, 1.0, 0.8, 0.8], 2)  # a tie at the last digit
 def test_asking_a_document_more_often_does_not_make_the_interval_narrower(
     shares: list[float], times: int
 ) -> None:

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 from bs4 import BeautifulSoup
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.desk import Job, State
@@ -150,10 +150,13 @@ def test_nothing_in_a_text_becomes_html(html: str) -> None:
 
 
 @given(HTML_LIKE)
+@example("&A")
+@example("&A&B")
 def test_what_is_said_is_no_html_and_can_be_edited(words: str) -> None:
     shown = chat_view.literal(words)
     assert tags(shown) == set()
-    assert BeautifulSoup(shown, "html.parser").get_text() == words
+    # The space: at the very end of a text this parser drops an entity without a semicolon.
+    assert BeautifulSoup(f"{shown} ", "html.parser").get_text() == f"{words} "
     assert unescape(shown) == words
 
 

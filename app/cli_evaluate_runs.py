@@ -117,7 +117,7 @@ def questions_plan(
 ) -> questions.Plan:
     from comet_core.evaluation.questions import Plan
 
-    return Plan(questions, unanswerable, max_tokens, loaded.model.config.chunk_size, seed)
+    return Plan(questions, unanswerable, max_tokens, loaded.model.config, seed)
 
 
 def facts_setting(plan: facts.Plan, books: Sequence[facts.Text], batch: int) -> dict[str, Any]:

@@ -30,14 +30,19 @@ class CometConfig:
     adapter_rank: int = field(
         default=8, metadata={"help": "rank of the residual low-rank adapters"}
     )
+    tail_tokens: int = field(
+        default=0,
+        metadata={"help": "text tokens at the end that are kept as they are, not read into memory"},
+    )
     prompt_version: int = PROMPT_VERSION
 
     def __post_init__(self) -> None:
         for name in ("chunk_size", "stride", "global_rows", "adapter_rank"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.temporary_rows < 0:
-            raise ValueError(f"temporary_rows must not be negative, got {self.temporary_rows}")
+        for name in ("temporary_rows", "tail_tokens"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         if self.stride > self.chunk_size:
             raise ValueError(
                 f"stride must not exceed chunk_size={self.chunk_size}, got {self.stride}"
@@ -45,10 +50,14 @@ class CometConfig:
 
     @property
     def answering_size(self) -> int:
-        """Text tokens a chunk that is answered from holds at most: a quarter more than one that is
-        read, so that there is room for a question and its answer behind the longest tail.
+        """Text tokens a chunk that is answered from holds at most: those of the longest tail, and a
+        quarter of a chunk for a question and its answer.
         """
-        return self.chunk_size + self.chunk_size // 4
+        return self.tail_tokens + self.chunk_size + self.chunk_size // 4
+
+    def chunks_of(self, tokens: int) -> int:
+        """Chunks that are read of a text of so many tokens; the rest is the tail."""
+        return max(0, tokens - self.tail_tokens) // self.chunk_size
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain values, for JSON."""

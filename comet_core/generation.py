@@ -195,7 +195,7 @@ class Fork:
         if must_fold(self.model, len(self.chunk), len(block)):
             self._open(fold=True)
         while len(block) > size:
-            self.chunk, block = list(block[:size]), block[size:]
+            self.chunk, block = [*self.chunk, *block[:size]], block[size:]
             self._open(fold=True)
         return self._read(block)
 

@@ -137,8 +137,9 @@ def select(memory: Memory, index: Tensor | slice) -> Memory:
 class MemoryState:
     """All that is left of one document: constant in size, whatever its length.
 
-    memory: batch size 1. tail: the last token ids, fewer than a chunk, not in the memory yet.
-    tokens_read counts the tail; chunks_read does not. gates: how it was read, for people to see.
+    memory: batch size 1. tail: the last token ids, not in the memory yet: `tail_tokens` of them
+    where there are so many, and fewer than a chunk besides. tokens_read counts the tail;
+    chunks_read does not. gates: how it was read, for people to see.
     """
 
     memory: Memory

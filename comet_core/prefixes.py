@@ -65,13 +65,15 @@ def must_fold(model: CometModel, held: int, asked: int) -> bool:
 
 @torch.inference_mode()
 def open_state(model: CometModel, state: MemoryState, fold: bool = False) -> Prefix:
-    """Open the answering chunk of a state: behind its tail, or, to `fold`, with the tail read."""
+    """Open the answering chunk of a state: behind its tail, or, to `fold`, with all of the tail
+    read but its last `tail_tokens`.
+    """
     memory, tail = state.memory, state.tail
     if fold:
         *_, read_on = read(model, MemoryState(memory), tail)
-        memory, tail = read_on.memory, ()
-        if read_on.tail:
-            memory = read_chunk(model, memory, [read_on.tail])
+        memory, tail = read_on.memory, read_on.tail
+        if (rest := len(tail) - model.config.tail_tokens) > 0:
+            memory, tail = read_chunk(model, memory, [tail[:rest]]), tail[rest:]
     cache = model.prefix(memory)
     if tail:
         model.answer_hidden(cache, torch.tensor([tail], device=model.device))

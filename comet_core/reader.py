@@ -14,6 +14,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+from comet_core.config import CometConfig
 from comet_core.memory import Memory, MemoryState, select, stack
 from comet_core.model import CometModel
 
@@ -31,18 +32,19 @@ def read(
 ) -> Iterator[MemoryState]:
     """Read on from `state`; yields the state after every full chunk, and once more at the end.
 
-    tokens: ids of the text after the first `state.tokens_read`. What fills no chunk is the last
-    state's tail. turn: entered for each chunk, where several share the model.
+    tokens: ids of the text after the first `state.tokens_read`. The last `tail_tokens`, and what
+    fills no chunk before them, are the last state's tail. turn: entered for each chunk, where
+    several share the model.
     """
     stream = iter(tokens)
     while True:
-        state = _fill_tail(state, stream, model.config.chunk_size)
-        if len(state.tail) < model.config.chunk_size:
+        state = _fill_tail(state, stream, model.config)
+        if not _has_chunk(state, model.config):
             yield state
             return
         with turn():
-            memory, gates = _step(model, state.memory, [state.tail])
-        state = _after_chunk(state, memory, gates[0])
+            memory, gates = _step(model, state.memory, [_oldest(state, model.config)])
+        state = _after_chunk(state, memory, gates[0], model.config)
         yield state
 
 
@@ -59,29 +61,43 @@ def read_batch(
     while active:
         groups: dict[int, list[int]] = {}
         for i in active:
-            states[i] = _fill_tail(states[i], streams[i], model.config.chunk_size)
-            if len(states[i].tail) == model.config.chunk_size:
+            states[i] = _fill_tail(states[i], streams[i], model.config)
+            if _has_chunk(states[i], model.config):
                 groups.setdefault(states[i].memory[0].rows, []).append(i)
         for group in groups.values():
             memory = stack([states[i].memory for i in group])
-            memory, gates = _step(model, memory, [states[i].tail for i in group])
+            chunks = [_oldest(states[i], model.config) for i in group]
+            memory, gates = _step(model, memory, chunks)
             for row, i in enumerate(group):
-                states[i] = _after_chunk(states[i], select(memory, slice(row, row + 1)), gates[row])
+                own = select(memory, slice(row, row + 1))
+                states[i] = _after_chunk(states[i], own, gates[row], model.config)
         active = [i for group in groups.values() for i in group]
     return states
 
 
-def _fill_tail(state: MemoryState, stream: Iterator[int], chunk_size: int) -> MemoryState:
-    """Take tokens until the tail is a whole chunk or the stream is over."""
-    new = tuple(islice(stream, chunk_size - len(state.tail)))
+def _fill_tail(state: MemoryState, stream: Iterator[int], config: CometConfig) -> MemoryState:
+    """Take tokens until the tail has a chunk too many or the stream is over."""
+    room = config.tail_tokens + config.chunk_size - len(state.tail)
+    new = tuple(islice(stream, room))
     return replace(state, tail=state.tail + new, tokens_read=state.tokens_read + len(new))
 
 
-def _after_chunk(state: MemoryState, memory: Memory, gate: Tensor) -> MemoryState:
+def _has_chunk(state: MemoryState, config: CometConfig) -> bool:
+    return len(state.tail) == config.tail_tokens + config.chunk_size
+
+
+def _oldest(state: MemoryState, config: CometConfig) -> tuple[int, ...]:
+    """The chunk that is read next."""
+    return state.tail[: config.chunk_size]
+
+
+def _after_chunk(
+    state: MemoryState, memory: Memory, gate: Tensor, config: CometConfig
+) -> MemoryState:
     return replace(
         state,
         memory=memory,
-        tail=(),
+        tail=state.tail[config.chunk_size :],
         chunks_read=state.chunks_read + 1,
         gates=state.gates.add(gate),
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from random import Random
 
+from comet_core.config import CometConfig
 from comet_core.evaluation.intervals import Estimate, estimate
 from comet_core.evaluation.readers import Exam, Reader, Watcher, ask
 from comet_core.evaluation.score import declines, exact_match, f1, normalized, rouge
@@ -24,14 +25,14 @@ LONG_WORDS = 5
 @dataclass(frozen=True)
 class Plan:
     """What is asked: of every document's first `max_tokens` tokens, in whole sections, so many
-    questions that these answer and so many that the document does not. chunk_size: what distances
-    are counted in.
+    questions that these answer and so many that the document does not. sizes: what distances are
+    counted with.
     """
 
     questions: int
     unanswerable: int
     max_tokens: int
-    chunk_size: int
+    sizes: CometConfig
     seed: int
 
 
@@ -109,20 +110,20 @@ def _paper(
         document.id,
         tokens,
         (
-            *(Item(q.question, q.answers, _distance(q, ends, plan.chunk_size)) for q in chosen),
+            *(Item(q.question, q.answers, _distance(q, ends, plan.sizes)) for q in chosen),
             *(Item(q, ()) for q in _unanswerable(rng, document, others, plan.unanswerable)),
         ),
     )
 
 
-def _distance(question: Question, ends: Sequence[int], chunk_size: int) -> int | None:
+def _distance(question: Question, ends: Sequence[int], sizes: CometConfig) -> int | None:
     """Chunks between a question's section and the question; a document of one section, which says
     nothing of where the answer is, has none.
     """
     if not question.sections or len(ends) == 1:
         return None
-    whole_chunks = ends[-1] // chunk_size
-    return max(-1, whole_chunks - 1 - (ends[max(question.sections)] - 1) // chunk_size)
+    last_chunk = sizes.chunks_of(ends[-1]) - 1
+    return max(-1, last_chunk - (ends[max(question.sections)] - 1) // sizes.chunk_size)
 
 
 def _unanswerable(

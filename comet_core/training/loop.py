@@ -25,13 +25,12 @@ from comet_core.prompt import PromptFormat
 from comet_core.training.checkpoint import load_run, save_run, trainable
 from comet_core.training.data import TokenizedDocument
 from comet_core.training.objective import Objective, answer_loss, window_loss
-from comet_core.training.recipe import BadRecipe, Recipe, Stage, free_rows
+from comet_core.training.recipe import QUESTION_ROWS, BadRecipe, Recipe, Stage, free_rows
 from comet_core.training.samples import FactSampler, QuestionSampler, Reading, Sample
 
 CHECKPOINT_SECONDS = 300
 METRICS_FILE = "metrics.jsonl"
 LORA_FILE = "lora.safetensors"
-QUESTION_ROWS = 256  # left in a window for a question and its answer
 
 
 @dataclass(frozen=True)
@@ -212,7 +211,7 @@ class Trainer:
             torch.autocast(self.model.device.type, torch.bfloat16, enabled=mixed),
             disable_input_dtype_casting(self.model.language_model, active=mixed),
         ):
-            result = self._objective(samples, reading)
+            result = self._objective(samples, reading, stage.frozen_tail)
         result.loss.backward()
         clip_grad_norm_(trainable(self.model).values(), self.recipe.clip_norm)
         self.optimizer.step()
@@ -241,10 +240,13 @@ class Trainer:
             seconds=round(time.monotonic() - started, 3),
         )
 
-    def _objective(self, samples: Sequence[Sample], reading: Reading) -> Objective:
+    def _objective(
+        self, samples: Sequence[Sample], reading: Reading, frozen_tail: bool
+    ) -> Objective:
         if self.course is not None:
             return window_loss(self.model, samples)
-        return answer_loss(self.model, samples, reading, self.recipe.checkpoint_chunks)
+        checkpointed = self.recipe.checkpoint_chunks
+        return answer_loss(self.model, samples, reading, checkpointed, frozen_tail)
 
     def _mixed(self, rng: Random) -> Stage:
         """The stage that a step is drawn as: this one, or an earlier one that it keeps up."""
@@ -258,10 +260,11 @@ class Trainer:
     def _draw(self, rng: Random, stage: Stage) -> tuple[str, Reading, list[Sample]]:
         reading = stage.reading(rng, self.model.config, self.model.backbone.max_rows)
         count = max(1, stage.step_tokens // reading.length)
-        after = reading.length - reading.tail if stage.asked_of == "tail" else 0
         if rng.random() < stage.qa_share:
             drawn = (
-                self.questions.sample(rng, reading, stage.questions, stage.unanswerable, after)
+                self.questions.sample(
+                    rng, reading, stage.questions, stage.unanswerable, stage.asked_of
+                )
                 for _ in range(20 * count)
             )
             samples = [sample for sample in drawn if sample][:count]
@@ -278,7 +281,7 @@ class Trainer:
                     rng.randint(*stage.facts),
                     stage.questions,
                     stage.unanswerable,
-                    after,
+                    stage.asked_of,
                 )
                 for _ in range(count)
             ],
@@ -310,10 +313,10 @@ class Trainer:
     def _check_rows(self) -> None:
         sizes, limit = self.model.config, self.model.backbone.max_rows
         for stage in self.recipe.stages:
-            if free_rows(max(stage.chunk_sizes), sizes, limit) < 0:
+            if free_rows(stage.longest_chunk, sizes, limit) < 0:
                 raise BadRecipe(
-                    f"The stage '{stage.name}' has chunks that do not fit in the backbone's "
-                    f"{limit} rows; choose smaller chunk_sizes."
+                    f"The stage '{stage.name}' has chunks or tails that do not fit in the "
+                    f"backbone's {limit} rows; choose smaller ones."
                 )
             if self.course is not None and stage.longest + QUESTION_ROWS > limit:
                 raise BadRecipe(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,18 +36,23 @@ class Objective:
 
 
 def answer_loss(
-    model: CometModel, samples: Sequence[Sample], reading: Reading, checkpointed: bool = False
+    model: CometModel,
+    samples: Sequence[Sample],
+    reading: Reading,
+    checkpointed: bool = False,
+    frozen_tail: bool = False,
 ) -> Objective:
     """Read the texts of a batch chunk by chunk, then ask all their questions.
 
     checkpointed: keep only the memory between chunks for the backward pass, and compute each
     chunk a second time; activation memory then grows with the state and not with the text.
+    frozen_tail: no gradients through the tail's own rows.
     """
     texts = torch.tensor([s.tokens for s in samples], device=model.device)
     read, tail = texts.split([reading.length - reading.tail, reading.tail], dim=1)
     cache = model.prefix(_read(model, read, reading, checkpointed))
     if reading.tail:
-        model.answer_hidden(cache, tail)
+        _open_tail(model, cache, tail, frozen_tail)
     return _ask(
         model,
         samples,
@@ -54,6 +60,22 @@ def answer_loss(
         lambda token_ids: model.answer_hidden(cache, token_ids, reading.tail),
         model.backbone.logits,
     )
+
+
+def _open_tail(model: CometModel, cache: DynamicCache, tail: Tensor, frozen: bool) -> None:
+    """Put the rows of a tail (B, n) behind those of the memory."""
+    if not frozen:
+        model.answer_hidden(cache, tail)
+        return
+    layers: list[Any] = cache.layers
+    memory = [(layer.keys, layer.values) for layer in layers]
+    with torch.no_grad():
+        model.answer_hidden(cache, tail)
+    torch.clear_autocast_cache()  # it holds copies of the weights that have no gradients either
+    for layer, (keys, values) in zip(layers, memory, strict=bool(memory)):
+        rows = keys.shape[2]
+        layer.keys = torch.cat([keys, layer.keys[:, :, rows:]], dim=2)
+        layer.values = torch.cat([values, layer.values[:, :, rows:]], dim=2)
 
 
 def window_loss(model: CometModel, samples: Sequence[Sample]) -> Objective:

@@ -10,7 +10,6 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -18,7 +17,9 @@ from comet_core import default_model
 from comet_core.config import CometConfig
 from comet_core.errors import CometError
 from comet_core.training.facts import MAKERS
-from comet_core.training.samples import Reading
+from comet_core.training.samples import Part, Reading
+
+QUESTION_ROWS = 256  # left behind a text for a question and its answer
 
 
 class BadRecipe(CometError):
@@ -43,8 +44,16 @@ class Stage:
     """Share of steps whose questions are people's questions about real documents."""
     unanswerable: float = 0.0
     """Share of questions that the text does not answer; what is right is then to say so."""
-    asked_of: Literal["text", "tail"] = "text"
-    """Where the answers stand: anywhere, or only in the tail, which no chunk has taken up yet."""
+    asked_of: Part = "text"
+    """Where the answers stand: anywhere, or only in what chunks have read, or in the tail, which
+    none has taken up yet."""
+    tail: tuple[int, int] | None = None
+    """Tokens of the tail, as many texts with 500 to 1,000 as with 1,000 to 2,000; None: less than
+    half a chunk, or often none, and for questions about the tail a quarter of a chunk to a chunk.
+    """
+    frozen_tail: bool = False
+    """Read the tail without gradients, in a third of the time: what learns then is the memory and
+    how it is asked, behind however long a tail."""
     mixed_with: dict[str, float] = field(default_factory=dict)
     """Names of earlier stages that stay in the mix, so that they are not forgotten, and the share
     of steps drawn as each one's; their answers are not judged."""
@@ -66,7 +75,11 @@ class Stage:
                 raise ValueError(f"{name} is a share from 0 to 1, got {share}")
         if self.qa_share == 1 and self.max_steps is None:
             raise ValueError("only answers about facts are judged: a qa_share of 1 needs max_steps")
-        for pair in (self.chunks, self.facts, self.temporary_share):
+        if self.tail is not None and self.tail[0] < 1:
+            raise ValueError(f"a tail has at least one token, got {self.tail[0]}")
+        if self.asked_of == "read" and self.chunks[0] < 1:
+            raise ValueError("nothing can be asked of what was read where there may be no chunk")
+        for pair in (self.chunks, self.facts, self.temporary_share, self.tail or (0, 0)):
             if pair[0] > pair[1]:
                 raise ValueError(f"a pair is smallest and largest, got {pair[0]}, {pair[1]}")
 
@@ -77,25 +90,37 @@ class Stage:
         """
         size = rng.choice(self.chunk_sizes)
         count = rng.randint(*self.chunks)
+        most = size if self.tail is None else self.longest_chunk
         uneven = rng.random() < 0.5
         chunks = [rng.randint(size // 2, size) if uneven else size for _ in range(count)]
         share = rng.uniform(*self.temporary_share)
         wanted = max(-(-size // sizes.stride), round(share * sum(chunks) / sizes.stride))
         return Reading(
             chunks=chunks,
-            tail=(
-                rng.randrange(size // 4, size)
-                if self.asked_of == "tail"
-                else rng.choice([0, 0, rng.randrange(size // 2)])
-            ),
-            temporary_rows=min(wanted, free_rows(size, sizes, max_rows)),
+            tail=self._tail(rng, size),
+            temporary_rows=min(wanted, free_rows(most, sizes, max_rows)),
         )
+
+    def _tail(self, rng: Random, size: int) -> int:
+        if self.tail is not None:
+            shortest, longest = self.tail
+            return round(shortest * (longest / shortest) ** rng.random())
+        if self.asked_of == "tail":
+            return rng.randrange(size // 4, size)
+        return rng.choice([0, 0, rng.randrange(size // 2)])
+
+    @property
+    def longest_chunk(self) -> int:
+        """Text tokens of the longest chunk, which may be a tail with a question behind it."""
+        tail = 0 if self.tail is None else self.tail[1] + QUESTION_ROWS
+        return max(*self.chunk_sizes, tail)
 
     @property
     def longest(self) -> int:
         """Text tokens of the longest reading it can draw."""
         size = max(self.chunk_sizes)
-        return self.chunks[1] * size + (size if self.asked_of == "tail" else size // 2)
+        tail = size if self.asked_of == "tail" else size // 2
+        return self.chunks[1] * size + (tail if self.tail is None else self.tail[1])
 
 
 def free_rows(chunk: int, sizes: CometConfig, max_rows: int) -> int:

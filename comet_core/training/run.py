@@ -51,7 +51,7 @@ def open_run(
     placement = choose_placement(device, dtype)
     source = backbone_directory(recipe.backbone, cache)
     language_model = load_backbone(source, placement.dtype)
-    longest = max(max(stage.chunk_sizes) for stage in recipe.stages)
+    longest = max(stage.longest_chunk for stage in recipe.stages)
     if placement.device.type == "cpu" and ceiling_of is None and longest < LONG_CHUNK:
         # On short chunks torch's fused attention trains slower there.
         language_model.set_attn_implementation("eager")

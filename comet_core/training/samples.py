@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from random import Random
+from typing import Literal
 
 from comet_core.errors import CometError
 from comet_core.prompt import NOT_IN_DOCUMENT, PromptFormat
@@ -19,6 +20,10 @@ from comet_core.training.data import Question, TokenizedDocument
 from comet_core.training.facts import Fact, make_facts
 
 TRIES = 20  # at drawing a question that a text does not answer, or a fact that fits in it
+
+
+Part = Literal["text", "read", "tail"]
+"""Of a text: all of it, what chunks have taken up, or what none has."""
 
 
 class TextTooShort(CometError):
@@ -59,6 +64,11 @@ class Reading:
     def length(self) -> int:
         return sum(self.chunks) + self.tail
 
+    def part(self, part: Part) -> tuple[int, int]:
+        """First token of a part, and the one behind it."""
+        read = sum(self.chunks)
+        return {"text": (0, self.length), "read": (0, read), "tail": (read, self.length)}[part]
+
     def age(self, position: int) -> int:
         """Chunks read after the one that holds token `position`; -1 in the tail."""
         ends = list(accumulate(self.chunks))
@@ -86,24 +96,26 @@ class FactSampler:
         facts: int,
         questions: int,
         unanswerable: float = 0.0,
-        after: int = 0,
+        part: Part = "text",
     ) -> Sample:
-        """One text of exactly `reading.length` tokens with `facts` facts, none before token
-        `after`; at most `questions` asked, the share `unanswerable` of them about facts that were
-        not planted. Fewer facts where so many do not fit; raises TextTooShort where none does.
+        """One text of exactly `reading.length` tokens with `facts` facts in one part of it; at most
+        `questions` asked, the share `unanswerable` of them about facts that were not planted. Fewer
+        facts where so many do not fit; raises TextTooShort where none does.
         """
-        made, planted = self._facts(rng, kinds, facts, reading.length - after)
-        filler = self.filler(rng, reading.length - sum(map(len, planted)))
-        spots = sorted(self._spot(rng, filler, after) for _ in planted)
+        begin, stop = reading.part(part)
+        made, planted = self._facts(rng, kinds, facts, stop - begin)
+        told = sum(map(len, planted))
+        filler = self.filler(rng, reading.length - told)
+        spots = sorted(self._spot(rng, filler, begin, stop - told) for _ in planted)
         tokens: list[int] = []
         positions: list[int] = []
-        begin = 0
+        done = 0
         for spot, fact in zip(spots, planted, strict=True):
-            tokens += filler[begin:spot]
+            tokens += filler[done:spot]
             positions.append(len(tokens) + len(fact) - 1)
             tokens += fact
-            begin = spot
-        tokens += filler[begin:]
+            done = spot
+        tokens += filler[done:]
         chosen = rng.sample(range(len(made)), min(questions, len(made)))
         asked = [
             Asked(
@@ -147,10 +159,10 @@ class FactSampler:
             tokens += text[start : start + length - len(tokens)]
         return tokens
 
-    def _spot(self, rng: Random, filler: list[int], after: int) -> int:
-        """A place between two sentences near a uniformly chosen position, not before `after`."""
-        spot = rng.randrange(after, len(filler) + 1)
-        for near in range(spot, max(after, spot - 40), -1):
+    def _spot(self, rng: Random, filler: list[int], begin: int, stop: int) -> int:
+        """A place between two sentences near a uniformly chosen position from `begin` to `stop`."""
+        spot = rng.randint(begin, stop)
+        for near in range(spot, max(begin, spot - 40), -1):
             if filler[near - 1] in self._ends:
                 return near
         return spot
@@ -169,31 +181,32 @@ class QuestionSampler:
         reading: Reading,
         questions: int,
         unanswerable: float = 0.0,
-        after: int = 0,
+        part: Part = "text",
     ) -> Sample | None:
-        """Consecutive sections cut to `reading.length` tokens, and questions that those from token
-        `after` on answer; the share `unanswerable` of these gives way to questions that the text
-        does not answer.
+        """Consecutive sections cut to `reading.length` tokens, and questions that those in one part
+        of it answer; the share `unanswerable` of these gives way to questions that the text does
+        not answer.
 
-        None where the document chosen is too short or has no question within the window.
+        None where the document chosen is too short or has no question within that part.
         """
         document = rng.choice(self.documents)
         starts = [0, *accumulate(map(len, document.sections))]
         if starts[-1] < reading.length:
             return None
         first = rng.choice([i for i, s in enumerate(starts) if starts[-1] - s >= reading.length])
-        begin, stop = starts[first], starts[first] + reading.length
+        begin = starts[first]
+        earliest, latest = (begin + edge for edge in reading.part(part))
         held = [
             q
             for q in document.questions
             if q.answers
             and q.sections
-            and starts[min(q.sections)] >= begin + after
-            and starts[max(q.sections) + 1] <= stop
+            and starts[min(q.sections)] >= earliest
+            and starts[max(q.sections) + 1] <= latest
         ]
         if not held:
             return None
-        tokens = document.tokens[begin:stop]
+        tokens = document.tokens[begin : begin + reading.length]
         asked = [
             Asked(
                 self.prompt.question(q.question),

@@ -4,6 +4,7 @@ import pytest
 from comet_core_evaluation import Scripted, Silent, make_loaded
 
 from comet_core.checkpoint import LoadedModel
+from comet_core.config import CometConfig
 from comet_core.evaluation import facts, questions
 from comet_core.evaluation.facts import Plan, Text, TextsTooShort, ask_facts, plant_facts
 from comet_core.evaluation.questions import Item, ask_questions, bucket, choose_questions
@@ -190,7 +191,7 @@ SEA = QADocument(
 def plan(**changes: int) -> questions.Plan:
     return questions.Plan(
         **{
-            **{"questions": 10, "unanswerable": 0, "max_tokens": 10_000, "chunk_size": 50},
+            **{"questions": 10, "unanswerable": 0, "max_tokens": 10_000, "sizes": CometConfig(50)},
             "seed": 1,
             **changes,
         }
@@ -209,12 +210,17 @@ def test_questions_are_asked_of_what_was_read(loaded: LoadedModel) -> None:
 
 def test_distances_are_chunks_between_the_section_and_the_question(loaded: LoadedModel) -> None:
     ends = [len(loaded.prompt.text(s + "\n\n")) for s in RAIN.sections]
-    (paper,) = choose_questions(loaded.prompt, [RAIN], plan(chunk_size=100))
+    (paper,) = choose_questions(loaded.prompt, [RAIN], plan(sizes=CometConfig(100)))
     distance = {item.question: item.distance for item in paper.items}
     whole = sum(ends) // 100
     assert distance["When did it rain?"] == whole - 1 - (ends[0] - 1) // 100 > 0
     assert sum(ends) % 100, "the text has a tail"
     assert distance["When did we sleep?"] == -1
+    held = CometConfig(100, tail_tokens=sum(ends) - 100)
+    (paper,) = choose_questions(loaded.prompt, [RAIN], plan(sizes=held))
+    assert {i.question: i.distance for i in paper.items}["When did it rain?"] == (
+        0 if ends[0] <= 100 else -1
+    )
     (paper,) = choose_questions(loaded.prompt, [SEA], plan())
     assert all(item.distance is None for item in paper.items), "one section says nothing"
     names = [bucket(distance) for distance in (-1, 0, 1, 2, 3, 4, 7, 8)]

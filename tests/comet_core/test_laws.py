@@ -4,6 +4,7 @@ import itertools
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,12 @@ from hypothesis import strategies as st
 import comet_core.gates
 from comet_core.generation import Sampling, Written, generate
 from comet_core.memory import MemoryState
+from comet_core.model import CometModel
 from comet_core.reader import empty_state, read, read_batch, read_chunk
 
 MODEL = make_model()
+HOLDING = make_model(tail_tokens=17)  # keeps more than a chunk unread
+Models = st.sampled_from([MODEL, HOLDING])
 Text = st.lists(st.integers(0, VOCABULARY - 1), max_size=80)
 
 
@@ -48,25 +52,35 @@ def _few_columns() -> Iterator[None]:
 
 
 @settings(deadline=None)
-@given(text=Text, cuts=st.lists(st.integers(0, 80), max_size=5))
-def test_one_go_equals_any_split(text: list[int], cuts: list[int]) -> None:
-    whole = last(read(MODEL, empty_state(MODEL), text))
-    state = empty_state(MODEL)
+@given(model=Models, text=Text, cuts=st.lists(st.integers(0, 80), max_size=5))
+def test_one_go_equals_any_split(model: CometModel, text: list[int], cuts: list[int]) -> None:
+    whole = last(read(model, empty_state(model), text))
+    state = empty_state(model)
     edges = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
     for begin, stop in itertools.pairwise(edges):
-        state = last(read(MODEL, state, text[begin:stop]))
+        state = last(read(model, state, text[begin:stop]))
     assert_same(state, whole)
     assert whole.tokens_read == len(text)
-    assert whole.chunks_read == whole.gates.chunks == len(text) // MODEL.config.chunk_size
-    assert list(whole.tail) == text[len(text) - len(whole.tail) :]
+    assert whole.chunks_read == whole.gates.chunks == model.config.chunks_of(len(text))
+    assert list(whole.tail) == text[whole.chunks_read * model.config.chunk_size :]
+    waiting = len(whole.tail) - model.config.tail_tokens
+    assert waiting < model.config.chunk_size and (waiting >= 0 or whole.chunks_read == 0)
+
+
+@settings(deadline=None, max_examples=30)
+@given(text=Text)
+def test_a_held_tail_changes_when_a_chunk_is_read_and_not_how(text: list[int]) -> None:
+    held = last(read(HOLDING, empty_state(HOLDING), text))
+    plain = last(read(MODEL, empty_state(MODEL), text[: len(text) - len(held.tail)]))
+    assert_same(replace(held, tail=(), tokens_read=plain.tokens_read), plain)
 
 
 @settings(deadline=None, max_examples=50)
-@given(texts=st.lists(Text, min_size=2, max_size=5))
-def test_reading_does_not_depend_on_the_batch(texts: list[list[int]]) -> None:
-    together = read_batch(MODEL, [empty_state(MODEL) for _ in texts], texts)
+@given(model=Models, texts=st.lists(Text, min_size=2, max_size=5))
+def test_reading_does_not_depend_on_the_batch(model: CometModel, texts: list[list[int]]) -> None:
+    together = read_batch(model, [empty_state(model) for _ in texts], texts)
     for text, state in zip(texts, together, strict=True):
-        assert_same(state, last(read(MODEL, empty_state(MODEL), text)), tolerance=1e-5)
+        assert_same(state, last(read(model, empty_state(model), text)), tolerance=1e-5)
 
 
 def tokens(written: Iterator[Written]) -> list[int]:
@@ -74,43 +88,50 @@ def tokens(written: Iterator[Written]) -> list[int]:
 
 
 @settings(deadline=None, max_examples=30)
-@given(text=Text, ahead=Text, asked=st.lists(st.integers(0, 96), min_size=1, max_size=40))
-def test_an_answer_leaves_the_state_untouched(text, ahead, asked) -> None:
-    state = last(read(MODEL, empty_state(MODEL), text))
+@given(
+    model=Models, text=Text, ahead=Text, asked=st.lists(st.integers(0, 96), min_size=1, max_size=40)
+)
+def test_an_answer_leaves_the_state_untouched(model, text, ahead, asked) -> None:
+    state = last(read(model, empty_state(model), text))
     before = [(layer.global_state.clone(), layer.temporary.clone()) for layer in state.memory]
     sampling = Sampling(max_tokens=20, temperature=1.0, seed=7)
-    first = tokens(generate(MODEL, state, [asked], end=0, sampling=sampling))
+    first = tokens(generate(model, state, [asked], end=0, sampling=sampling))
     for layer, (s, t) in zip(state.memory, before, strict=True):
         assert torch.equal(layer.global_state, s) and torch.equal(layer.temporary, t)
-    assert tokens(generate(MODEL, state, [asked], end=0, sampling=sampling)) == first
+    assert tokens(generate(model, state, [asked], end=0, sampling=sampling)) == first
     assert_same(
-        last(read(MODEL, state, ahead)), last(read(MODEL, empty_state(MODEL), text + ahead))
+        last(read(model, state, ahead)), last(read(model, empty_state(model), text + ahead))
     )
 
 
 @settings(max_examples=40)
-@given(text=Text, asked=st.lists(st.integers(1, 96), min_size=1, max_size=11))
-def test_an_outgrown_chunk_is_read_into_the_fork_as_text_is(text, asked) -> None:
+@given(model=Models, text=Text, asked=st.lists(st.integers(1, 96), min_size=1, max_size=30))
+def test_an_outgrown_chunk_is_read_into_the_fork_as_text_is(model, text, asked) -> None:
     """Every token of a long answer is the one that follows from chunks read plainly."""
-    size = MODEL.config.chunk_size
-    state = last(read(MODEL, empty_state(MODEL), text))
-    answer = tokens(generate(MODEL, state, [asked], end=-1, sampling=Sampling(max_tokens=30)))
-    longest = MODEL.config.answering_size
-    assert longest == size + size // 4
+    size, kept = model.config.chunk_size, model.config.tail_tokens
+    state = last(read(model, empty_state(model), text))
+    answer = tokens(generate(model, state, [asked], end=-1, sampling=Sampling(max_tokens=30)))
+    longest = model.config.answering_size
+    assert longest == kept + size + size // 4
 
     def folded(memory, chunk):
-        for begin in range(0, len(chunk), size):
-            memory = read_chunk(MODEL, memory, [chunk[begin : begin + size]])
-        return memory, []
+        """All is read but the last tokens that the model holds back."""
+        while len(chunk) > kept:
+            now = min(size, len(chunk) - kept)
+            memory, chunk = read_chunk(model, memory, [chunk[:now]]), chunk[now:]
+        return memory, chunk
 
     memory, chunk = state.memory, list(state.tail)
     if chunk and len(chunk) + len(asked) + size // 8 > longest:  # with room for an answer
         memory, chunk = folded(memory, chunk)
+    while len(asked) > size:
+        memory, chunk = folded(memory, chunk + asked[:size])
+        asked = asked[size:]
     chunk += asked
     for token in answer:
         with torch.inference_mode():
-            hidden = MODEL.answer_hidden(MODEL.prefix(memory), torch.tensor([chunk]))
-            logits = MODEL.backbone.logits(hidden[0, -1])
+            hidden = model.answer_hidden(model.prefix(memory), torch.tensor([chunk]))
+            logits = model.backbone.logits(hidden[0, -1])
         # token by token sums in another order: a tie may fall either way
         assert logits[token] > logits.max() - 1e-3
         if len(chunk) == longest:

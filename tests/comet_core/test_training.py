@@ -123,6 +123,27 @@ def test_checkpointed_gradients_are_the_same() -> None:
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-6)
 
 
+@pytest.mark.parametrize("chunks", [[64, 40], []], ids=["memory", "no memory"])
+def test_a_frozen_tail_has_gradients_only_through_the_memory(chunks: list[int]) -> None:
+    model = make_model(vocabulary=len(PROMPT.tokenizer), chunk_size=64).requires_grad_(True)
+    reading = Reading(chunks, tail=50, temporary_rows=30)
+    sampler = FactSampler(PROMPT, [tokenize_text(PROMPT, "It rained. " * 60)])
+    samples = [sampler.sample(Random(n), reading, ["name"], 1, 1) for n in range(2)]
+    losses, gradients = [], []
+    for frozen in (False, True):
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):  # which keeps copies of weights
+            losses.append(answer_loss(model, samples, reading, frozen_tail=frozen).loss)
+        losses[-1].backward()
+        gradients.append({name: p.grad for name, p in model.named_parameters()})
+    torch.testing.assert_close(losses[1], losses[0], atol=1e-4, rtol=1e-4)
+    asked = "language_model.model.layers.0.self_attn.q_proj.weight"
+    assert all(g[asked].abs().sum() > 0 for g in gradients)
+    for name in ("memories.0.temporary_memory.norm.weight", "readout_embedding"):
+        assert all((g[name] is not None) == bool(chunks) for g in gradients)
+    assert any((g != gradients[1][name]).any() for name, g in gradients[0].items() if g is not None)
+
+
 def tokenize_text(prompt: PromptFormat, text: str):
     from comet_core.training.data import QADocument
 
@@ -264,7 +285,7 @@ def test_facts_of_the_tail_stand_in_the_tail(seed: int, facts: int) -> None:
     assert 128 <= reading.tail < 512
     sampler = FactSampler(PROMPT, [tokenize_text(PROMPT, "It rained. We slept. " * 400)])
     after = reading.length - reading.tail
-    sample = sampler.sample(Random(seed), reading, ["number"], facts, 9, after=after)
+    sample = sampler.sample(Random(seed), reading, ["number"], facts, 9, part="tail")
     assert len(sample.tokens) == reading.length
     head, tail = PROMPT.decode(sample.tokens[:after]), PROMPT.decode(sample.tokens[after:])
     for asked in sample.asked:
@@ -273,16 +294,30 @@ def test_facts_of_the_tail_stand_in_the_tail(seed: int, facts: int) -> None:
         assert asked.age == -1
 
 
+@given(seed=st.integers(0, 10_000), facts=st.integers(1, 6))
+def test_facts_of_what_was_read_stand_before_the_tail(seed: int, facts: int) -> None:
+    stage = Stage("s", [512], (1, 2), asked_of="read", tail=(20, 700))
+    reading = stage.reading(Random(seed), SIZES, max_rows=8192)
+    assert 20 <= reading.tail <= 700
+    sampler = FactSampler(PROMPT, [tokenize_text(PROMPT, "It rained. We slept. " * 400)])
+    sample = sampler.sample(Random(seed), reading, ["number"], facts, 9, part="read")
+    assert len(sample.tokens) == reading.length
+    tail = PROMPT.decode(sample.tokens[sum(reading.chunks) :])
+    for asked in sample.asked:
+        assert PROMPT.decode(asked.answer) not in tail
+        assert 0 <= asked.age < len(reading.chunks)
+
+
 def test_a_text_without_room_for_a_fact_is_told() -> None:
     sampler = FactSampler(PROMPT, [tokenize_text(PROMPT, "It rained. " * 60)])
     with pytest.raises(TextTooShort, match=r"No fact fits in 8 tokens .* larger chunk_sizes"):
-        sampler.sample(Random(1), Reading([64], 8, 8), ["date"], 5, 5, after=64)
+        sampler.sample(Random(1), Reading([64], 8, 8), ["date"], 5, 5, part="tail")
 
 
 def test_questions_of_the_tail_are_answered_there(documents: list[TokenizedDocument]) -> None:
     sampler = QuestionSampler(PROMPT, documents)
     reading = Reading([140], 250, 8)
-    drawn = [s for n in range(90) if (s := sampler.sample(Random(n), reading, 3, after=140))]
+    drawn = [s for n in range(90) if (s := sampler.sample(Random(n), reading, 3, part="tail"))]
     assert drawn
     for sample in drawn:
         for asked in sample.asked:

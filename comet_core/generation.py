@@ -65,7 +65,7 @@ class Answer(Iterator[str]):
     input_tokens: those of question and history. output_tokens: those written so far. chances: the
     text that each of these completed, empty where a character needs more, and its probability at
     temperature 1. finish: "stop" if it came to its end, "length" if it was cut at the longest; None
-    before. `turn` is entered for each computation, of about a chunk at most.
+    before. `turn` is entered for each computation, of a chunk at most.
     """
 
     def __init__(
@@ -173,7 +173,7 @@ class Fork:
 
     Text that follows goes through an answering chunk with a key/value cache; when the chunk is full
     it is read into the fork's memory, and the next one starts. `turn` is entered for each
-    computation, of about a chunk at most.
+    computation, of a chunk at most.
     """
 
     def __init__(
@@ -216,8 +216,8 @@ class Fork:
 
     def _open(self, fold: bool) -> DynamicCache:
         """Start an answering chunk with all that this one holds, or read that into the memory."""
-        with self.turn():
-            prefix = open_state(self.model, MemoryState(self.memory, tuple(self.chunk)), fold)
+        state = MemoryState(self.memory, tuple(self.chunk))
+        prefix = open_state(self.model, state, fold, self.turn)
         self.memory, self.chunk, self.cache = prefix.memory, list(prefix.tail), prefix.cache()
         return self.cache
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, TypeVar
@@ -20,7 +21,7 @@ from transformers.cache_utils import DynamicLayer
 
 from comet_core.memory import Memory, MemoryState
 from comet_core.model import CometModel
-from comet_core.reader import read, read_chunk
+from comet_core.reader import ChunkTurn, read, read_chunk
 
 Shared = TypeVar("Shared", bound="MemoryState | Prefix")
 
@@ -64,19 +65,26 @@ def must_fold(model: CometModel, held: int, asked: int) -> bool:
 
 
 @torch.inference_mode()
-def open_state(model: CometModel, state: MemoryState, fold: bool = False) -> Prefix:
+def open_state(
+    model: CometModel, state: MemoryState, fold: bool = False, turn: ChunkTurn = nullcontext
+) -> Prefix:
     """Open the answering chunk of a state: behind its tail, or, to `fold`, with all of the tail
-    read but its last `tail_tokens`.
+    read but its last `tail_tokens`. turn: entered for each computation, of a chunk at most.
     """
     memory, tail = state.memory, state.tail
     if fold:
-        *_, read_on = read(model, MemoryState(memory), tail)
+        *_, read_on = read(model, MemoryState(memory), tail, turn)
         memory, tail = read_on.memory, read_on.tail
         if (rest := len(tail) - model.config.tail_tokens) > 0:
-            memory, tail = read_chunk(model, memory, [tail[:rest]]), tail[rest:]
-    cache = model.prefix(memory)
-    if tail:
-        model.answer_hidden(cache, torch.tensor([tail], device=model.device))
+            with turn():
+                memory, tail = read_chunk(model, memory, [tail[:rest]]), tail[rest:]
+    with turn():
+        cache = model.prefix(memory)
+    size = model.config.chunk_size
+    for begin in range(0, len(tail), size):
+        piece = torch.tensor([tail[begin : begin + size]], device=model.device)
+        with turn():
+            model.answer_hidden(cache, piece, start=begin)
     layers: list[Any] = cache.layers
     return Prefix(memory, tail, tuple((layer.keys, layer.values) for layer in layers))
 
@@ -108,10 +116,17 @@ class PrefixCache:
         """
         return self._get((key, "state"), load)
 
-    def start(self, model: CometModel, key: Hashable, state: MemoryState, asked: int) -> Prefix:
+    def start(
+        self,
+        model: CometModel,
+        key: Hashable,
+        state: MemoryState,
+        asked: int,
+        turn: ChunkTurn = nullcontext,
+    ) -> Prefix:
         """Where an answer to `asked` tokens starts, from the state of that key."""
         fold = must_fold(model, len(state.tail), asked)
-        return self._get((key, fold), lambda: open_state(model, state, fold))
+        return self._get((key, fold), lambda: open_state(model, state, fold, turn))
 
     def drop(self, key: Hashable) -> None:
         """Keep what is of that key no longer."""

@@ -48,7 +48,7 @@ def test_the_sample_book_is_read_to_its_end(library: Library, sample: Document) 
     assert snapshot is not None and snapshot.tokens_read == sample.tokens > 10_000
     state = library.memory(sample)
     config = library.model.model.config
-    assert state.chunks_read == sample.tokens // config.chunk_size
+    assert state.chunks_read == config.chunks_of(sample.tokens)
     for layer in state.memory:
         assert layer.global_state.shape == (1, config.global_rows, 576)
         assert layer.temporary.shape == (1, config.temporary_rows, 576)

@@ -103,17 +103,20 @@ def footprint(shape: Shape, recipe: Recipe, stage: Stage, width: int = 2) -> Foo
 def _footprint(
     shape: Shape, recipe: Recipe, stage: Stage, size: int, count: int, width: int
 ) -> Footprint:
-    texts = max(1, stage.step_tokens // (size * count))
+    texts = max(1, stage.step_tokens // (size * count + _tail(stage, size)))
     questions = texts * stage.questions
     *before, after = _memory_rows(recipe.sizes, stage, size, count, shape.max_rows)
     live = size + -(-size // recipe.sizes.stride) + recipe.sizes.global_rows
     row, key, memory_row = _activations(shape, recipe.lora_rank, width)
+    tail = _tail(stage, size)
+    tail += tail // recipe.sizes.stride
     chunks = [
         texts * shape.layers * (row * live + key * (live + memory) + memory_row * memory)
         for memory in before
     ]
-    asking = questions * (row * QUESTION_TOKENS + key * (QUESTION_TOKENS + after))
-    answers = shape.layers * (asking + texts * memory_row * after)
+    asking = questions * (row * QUESTION_TOKENS + key * (QUESTION_TOKENS + after + tail))
+    held = texts * tail * (key if stage.frozen_tail else row + key)
+    answers = shape.layers * (asking + held + texts * memory_row * after)
     answers += questions * ANSWER_TOKENS * shape.vocabulary * (width + 3 * FLOAT32)
     one_at_a_time = recipe.checkpoint_chunks
     copies = width if width < FLOAT32 else 0  # the adapters, cast once a step
@@ -121,9 +124,16 @@ def _footprint(
         weights=shape.frozen * width,
         trained=shape.trained * (4 * FLOAT32 + copies),
         states=texts * shape.layers * shape.hidden * FLOAT32 * (sum(before) + after),
-        activations=max(chunks[-1], answers) if one_at_a_time else sum(chunks) + answers,
-        gradients=max(chunks) // shape.layers,
+        activations=max([*chunks[-1:], answers]) if one_at_a_time else sum(chunks) + answers,
+        gradients=max(chunks, default=0) // shape.layers,
     )
+
+
+def _tail(stage: Stage, size: int) -> int:
+    """Tokens of the longest tail; that of less than half a chunk is left out."""
+    if stage.tail is not None:
+        return stage.tail[1]
+    return size if stage.asked_of == "tail" else 0
 
 
 def _memory_rows(

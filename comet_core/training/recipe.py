@@ -77,8 +77,9 @@ class Stage:
             raise ValueError("only answers about facts are judged: a qa_share of 1 needs max_steps")
         if self.tail is not None and self.tail[0] < 1:
             raise ValueError(f"a tail has at least one token, got {self.tail[0]}")
-        if self.asked_of == "read" and self.chunks[0] < 1:
-            raise ValueError("nothing can be asked of what was read where there may be no chunk")
+        nothing_left = self.asked_of == "text" and self.tail is None
+        if self.chunks[0] < 1 and (self.asked_of == "read" or nothing_left):
+            raise ValueError("of no chunks only a tail is left: ask of it, with asked_of = 'tail'")
         for pair in (self.chunks, self.facts, self.temporary_share, self.tail or (0, 0)):
             if pair[0] > pair[1]:
                 raise ValueError(f"a pair is smallest and largest, got {pair[0]}, {pair[1]}")

@@ -349,6 +349,8 @@ def test_an_earlier_stage_stays_in_the_mix(start_run, tmp_path: Path) -> None:
         (RECIPE.replace('name = "first"', ""), "name"),
         (RECIPE.replace("warmup_steps", "warmup"), "warmup"),
         (RECIPE.replace("chunks = [1, 2]", "chunks = [2, 1]"), "smallest and largest, got 2, 1"),
+        (RECIPE.replace("chunks = [1, 2]", "chunks = [0, 2]"), "only a tail is left"),
+        (RECIPE.replace("chunks = [1, 2]", "chunks = [1, 2]\ntail = [0, 2]"), "one token, got 0"),
         (RECIPE.replace('name = "first"', 'name = "first"\nkinds = ["nmber"]'), "got nmber"),
         (
             RECIPE.replace('name = "first"', 'name = "first"\nmixed_with = {second = 0.5}'),

@@ -46,13 +46,14 @@ def config_of(name: str) -> PreTrainedConfig:
 
 
 def small(recipe: Recipe) -> Recipe:
-    """The recipe with chunks and memories of a tiny model, a step a stage."""
+    """The recipe with chunks, tails and memories of a tiny model, a step a stage."""
     sizes = CometConfig(chunk_size=128, stride=4, global_rows=4, temporary_rows=64, adapter_rank=2)
     stages = [
         replace(
             stage,
             chunk_sizes=[128 for _ in stage.chunk_sizes],
             chunks=(min(2, stage.chunks[0]), min(3, stage.chunks[1])),
+            tail=stage.tail and (20, 100),
             step_tokens=300,
             max_steps=1,
         )
@@ -92,6 +93,15 @@ def test_recipes_fit_where_they_say(name: str) -> None:
     shape = shape_of(config_of(name), recipe)
     assert max(footprint(shape, recipe, s).total for s in recipe.stages) < 0.85 * limit * 1e9
     assert shape.max_rows == BACKBONES[name][-1]
+
+
+def test_a_frozen_tail_takes_less() -> None:
+    recipe = load_recipe(ROOT / "recipes" / "smollm2-135m-cpu.toml")
+    shape = shape_of(config_of(next(iter(BACKBONES))), recipe)
+    for stage in recipe.stages:
+        if stage.frozen_tail:
+            thawed = replace(stage, frozen_tail=False)
+            assert footprint(shape, recipe, stage).total < footprint(shape, recipe, thawed).total
 
 
 def table_rows(name: str) -> Iterator[list[str]]:

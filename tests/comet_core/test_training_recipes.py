@@ -53,7 +53,7 @@ def small(recipe: Recipe) -> Recipe:
             stage,
             chunk_sizes=[128 for _ in stage.chunk_sizes],
             chunks=(min(2, stage.chunks[0]), min(3, stage.chunks[1])),
-            tail=stage.tail and (20, 100),
+            tail=stage.tail and (100, 120),
             step_tokens=300,
             max_steps=1,
         )

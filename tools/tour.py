@@ -14,8 +14,8 @@ COMET_READER = Path(sys.executable).with_name("comet-reader")
 BOOK = Path(__file__).parent.parent / "samples" / "the-light-on-marrow-rock.pdf"
 QUESTIONS = (
     "Who was the first curator of the museum?",
-    "What is the charity number of the museum?",
-    "What was the landing place on the rock called?",
+    "What is the inventory number of the door key?",
+    "On which date was the museum opened?",
 )
 
 

@@ -46,7 +46,7 @@ PATIENCE_MS = PATIENCE_S * 1000
 READING_MS = 30 * 60 * 1000.0  # a whole book, on a machine that is busy with other things
 WIDE, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
 QUESTIONS = (
-    "What is the charity number of the museum?",
+    "What is the inventory number of the door key?",
     "Who was the first curator of the museum?",
 )
 EVIL = "<img src=x onerror='window.hacked = 1'>"

@@ -18,7 +18,7 @@ from transformers import DynamicCache
 
 from comet_core.memory import Memory, MemoryState
 from comet_core.model import CometModel
-from comet_core.prefixes import Prefix, must_fold, open_state
+from comet_core.prefixes import Prefix, fold_tail, must_fold, open_state
 from comet_core.prompt import PromptFormat
 from comet_core.reader import ChunkTurn
 
@@ -193,20 +193,20 @@ class Fork:
         """
         size = self.model.config.chunk_size
         if must_fold(self.model, len(self.chunk), len(block)):
-            self._open(fold=True)
+            self._fold()
         while len(block) > size:
             self.chunk, block = [*self.chunk, *block[:size]], block[size:]
-            self._open(fold=True)
+            self._fold()
         return self._read(block)
 
     def step(self, token: int) -> Tensor:
         """Read one token of an answer; returns the logits (vocabulary,) of what follows it."""
         if len(self.chunk) == self.model.config.answering_size:
-            self._open(fold=True)
+            self._fold()
         return self._read([token])
 
     def _read(self, tokens: Sequence[int]) -> Tensor:
-        cache = self._open(fold=False) if self.cache is None else self.cache
+        cache = self._open() if self.cache is None else self.cache
         ids = torch.tensor([tokens], device=self.model.device)
         with self.turn():
             hidden = self.model.answer_hidden(cache, ids, start=len(self.chunk))
@@ -214,11 +214,15 @@ class Fork:
         self.chunk += tokens
         return logits
 
-    def _open(self, fold: bool) -> DynamicCache:
-        """Start an answering chunk with all that this one holds, or read that into the memory."""
+    def _fold(self) -> None:
+        """Read what this chunk holds into the memory; the next one is opened when it is needed."""
+        self.memory, tail = fold_tail(self.model, self.memory, self.chunk, self.turn)
+        self.chunk, self.cache = list(tail), None
+
+    def _open(self) -> DynamicCache:
+        """Start an answering chunk with all that is held."""
         state = MemoryState(self.memory, tuple(self.chunk))
-        prefix = open_state(self.model, state, fold, self.turn)
-        self.memory, self.chunk, self.cache = prefix.memory, list(prefix.tail), prefix.cache()
+        self.cache = open_state(self.model, state, turn=self.turn).cache()
         return self.cache
 
 

@@ -8,7 +8,7 @@ state comes from.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from threading import Lock
@@ -57,27 +57,38 @@ class Prefix:
 
 def must_fold(model: CometModel, held: int, asked: int) -> bool:
     """Whether `asked` tokens, and as many of an answer as a chunk's eighth, do not fit behind the
-    `held` ones of an answering chunk, which is then read: neither question nor answer is cut in
+    `held` ones of an answering chunk, which is then folded: neither question nor answer is cut in
     two.
     """
     config = model.config
     return held > 0 and held + asked + config.chunk_size // 8 > config.answering_size
 
 
+def fold_tail(
+    model: CometModel, memory: Memory, tail: Sequence[int], turn: ChunkTurn = nullcontext
+) -> tuple[Memory, tuple[int, ...]]:
+    """Read all of a tail but its last `tail_tokens` into the memory; what is then memory and tail.
+
+    turn: entered for each chunk.
+    """
+    *_, read_on = read(model, MemoryState(memory), tail, turn)
+    rest = len(read_on.tail) - model.config.tail_tokens
+    if rest <= 0:
+        return read_on.memory, read_on.tail
+    with turn():
+        return read_chunk(model, read_on.memory, [read_on.tail[:rest]]), read_on.tail[rest:]
+
+
 @torch.inference_mode()
 def open_state(
     model: CometModel, state: MemoryState, fold: bool = False, turn: ChunkTurn = nullcontext
 ) -> Prefix:
-    """Open the answering chunk of a state: behind its tail, or, to `fold`, with all of the tail
-    read but its last `tail_tokens`. turn: entered for each computation, of a chunk at most.
+    """Open the answering chunk of a state: behind its tail, or, to `fold`, behind what `fold_tail`
+    leaves of it. turn: entered for each computation, of a chunk at most.
     """
     memory, tail = state.memory, state.tail
     if fold:
-        *_, read_on = read(model, MemoryState(memory), tail, turn)
-        memory, tail = read_on.memory, read_on.tail
-        if (rest := len(tail) - model.config.tail_tokens) > 0:
-            with turn():
-                memory, tail = read_chunk(model, memory, [tail[:rest]]), tail[rest:]
+        memory, tail = fold_tail(model, memory, tail, turn)
     with turn():
         cache = model.prefix(memory)
     size = model.config.chunk_size

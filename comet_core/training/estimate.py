@@ -103,13 +103,13 @@ def footprint(shape: Shape, recipe: Recipe, stage: Stage, width: int = 2) -> Foo
 def _footprint(
     shape: Shape, recipe: Recipe, stage: Stage, size: int, count: int, width: int
 ) -> Footprint:
-    texts = max(1, stage.step_tokens // (size * count + _tail(stage, size)))
+    unread = _tail(stage, size)
+    texts = max(1, stage.step_tokens // (size * count + unread))
     questions = texts * stage.questions
     *before, after = _memory_rows(recipe.sizes, stage, size, count, shape.max_rows)
     live = size + -(-size // recipe.sizes.stride) + recipe.sizes.global_rows
     row, key, memory_row = _activations(shape, recipe.lora_rank, width)
-    tail = _tail(stage, size)
-    tail += tail // recipe.sizes.stride
+    tail = unread + unread // recipe.sizes.stride
     chunks = [
         texts * shape.layers * (row * live + key * (live + memory) + memory_row * memory)
         for memory in before

@@ -62,8 +62,8 @@ class Answerer:
         begun = time.monotonic()
         with self.turns.answering():
             state = cache.state(source.key, source.load)
-            turn = self.turns.answer
-            start = cache.start(loaded.model, source.key, state, len(asked[0]), turn)
+            with self.turns.answer():  # all who wait for one memory have their place in the line
+                start = cache.start(loaded.model, source.key, state, len(asked[0]))
         record = _Record(begun, source.tokens, start.memory[0].rows, time.monotonic() - begun)
         answer = Answer(loaded.model, loaded.prompt, start, asked, sampling, self.turns.answer)
         return Reply(answer, self.turns, record, keep)

@@ -127,17 +127,10 @@ class PrefixCache:
         """
         return self._get((key, "state"), load)
 
-    def start(
-        self,
-        model: CometModel,
-        key: Hashable,
-        state: MemoryState,
-        asked: int,
-        turn: ChunkTurn = nullcontext,
-    ) -> Prefix:
+    def start(self, model: CometModel, key: Hashable, state: MemoryState, asked: int) -> Prefix:
         """Where an answer to `asked` tokens starts, from the state of that key."""
         fold = must_fold(model, len(state.tail), asked)
-        return self._get((key, fold), lambda: open_state(model, state, fold, turn))
+        return self._get((key, fold), lambda: open_state(model, state, fold))
 
     def drop(self, key: Hashable) -> None:
         """Keep what is of that key no longer."""

@@ -155,9 +155,9 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Grows with every memory that is opened to be asked."""
     counted: list[bool] = []
 
-    def count(model, state, fold, turn) -> Prefix:  # type: ignore[no-untyped-def]
+    def count(model, state, fold=False) -> Prefix:  # type: ignore[no-untyped-def]
         counted.append(fold)
-        return open_state(model, state, fold, turn)
+        return open_state(model, state, fold)
 
     monkeypatch.setattr(comet_core.prefixes, "open_state", count)
     return counted

@@ -7,15 +7,19 @@ import sys
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from app import console
 from app.cli_context import Context
+from app.interrupts import kept_interrupts
 from app.library import Library
 from app.tables import Document
 from ingest.batch import Outcome, Result, find_files
+
+if TYPE_CHECKING:
+    from ingest.pipeline import Progress
 
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 Name = Annotated[
@@ -43,10 +47,13 @@ def ingest(
     outcomes: list[Outcome[Document]] = []
     with _library(context) as library:
         try:
-            with console.ReadingDisplay(found.files) as display:
-                for outcome in library.ingest_many(
-                    found, on_progress=display.update, password=password
-                ):
+            with console.ReadingDisplay(found.files) as display, kept_interrupts() as check:
+
+                def show(path: Path, read: Progress) -> None:
+                    check()
+                    display.update(path, read)
+
+                for outcome in library.ingest_many(found, on_progress=show, password=password):
                     outcomes.append(outcome)
                     _report(outcome, context.obj.debug)
         except KeyboardInterrupt:

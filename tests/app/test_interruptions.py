@@ -33,14 +33,32 @@ RUN_ON = 160
 """Tokens that a reader reads on at most after what is stored is enough for it to be killed."""
 
 COMMAND = f"""
-import signal, app.console, app.reading
+import time, app.console, app.reading
 from app.cli import main
 app.reading.CHECKPOINT_S = app.reading.CHECKPOINT_SHARE = 0
-app.console.ReadingDisplay.update = lambda display, path, read: (
-    read.tokens < 160 + {RUN_ON} or signal.pause()
-)
+
+def update(display, path, read):
+    while read.tokens >= 160 + {RUN_ON}:
+        time.sleep(0.01)  # not signal.pause: a signal just before it would be waited for again
+
+app.console.ReadingDisplay.update = update
 main()
 """
+
+DROPPED = """
+import os, signal, weakref, app.console
+from app.cli import main
+
+class Spot: pass
+
+def update(display, path, read):
+    spot = Spot()
+    watched = weakref.ref(spot, lambda _: os.kill(os.getpid(), signal.SIGINT))
+
+app.console.ReadingDisplay.update = update
+main()
+"""
+"""A reader that is sent SIGINT, as Ctrl-C does, while Python drops every exception."""
 
 
 @pytest.fixture
@@ -110,6 +128,16 @@ def test_the_command_line_goes_on_after_a_signal(
     apart = settings.model_copy(update={"home": tmp_path / "apart"})
     with Library.open(settings=apart) as library:
         assert bits(library.memory(library.ingest(long_book))) == interrupted
+
+
+def test_an_interrupt_that_python_drops_stops_a_reading(
+    long_book: Path, environment: dict[str, str]
+) -> None:
+    command = [sys.executable, "-c", DROPPED, "ingest", str(long_book)]
+    reader = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert "Exception ignored" in reader.stderr
+    assert reader.stderr.splitlines()[-1].startswith("Stopped; what was read is kept.")
+    assert reader.returncode == 130
 
 
 def stored_tokens(home: Path) -> int:

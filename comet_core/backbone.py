@@ -57,9 +57,8 @@ class Backbone:
         """Token ids (..., n) int64 -> (..., n, d)."""
         return self.model.model.embed_tokens(token_ids)
 
-    def rotary(self, start: int, rows: int, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosines and sines, (1, rows, head_dim) each, of positions start .. start + rows - 1."""
-        positions = torch.arange(start, start + rows, device=like.device)[None]
+    def rotary(self, positions: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosines and sines, (B, rows, head_dim) each, of positions (B, rows) int64."""
         return self.model.model.rotary_emb(like, positions)
 
     def prefix(self, rows_of_layers: list[Tensor]) -> DynamicCache:
@@ -71,7 +70,8 @@ class Backbone:
         count = rows_of_layers[0].shape[1]
         if count == 0:
             return cache
-        cos, sin = self.rotary(0, count, rows_of_layers[0])
+        positions = torch.arange(count, device=rows_of_layers[0].device)[None]
+        cos, sin = self.rotary(positions, rows_of_layers[0])
         for number, (layer, rows) in enumerate(zip(self.layers, rows_of_layers, strict=True)):
             attention = layer.self_attn
             normed = layer.input_layernorm(rows)

@@ -8,10 +8,13 @@ rows behind them, from 0. Nothing here knows of embeddings or models.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 
 @dataclass(frozen=True)
@@ -58,4 +61,41 @@ def _layout(length: int, stride: int, groups: int, readouts: int) -> ChunkLayout
         text=token + torch.div(token, stride, rounding_mode="floor"),
         compression=torch.clamp((group + 1) * stride, max=length) + group,
         readout=length + groups + torch.arange(readouts),
+    )
+
+
+@dataclass(frozen=True)
+class BranchedLayout(ChunkLayout):
+    """Several answering chunks side by side, ways to go on from the same rows.
+
+    place: (rows,) int64, the number of each live row in its own branch; branch: (rows,) int64.
+    """
+
+    place: Tensor
+    branch: Tensor
+
+
+def branched_layout(lengths: Sequence[int], stride: int, start: int = 0) -> BranchedLayout:
+    """Branches of so many text rows each, every one laid out as `answering_layout` does."""
+    layouts = [answering_layout(length, stride, start) for length in lengths]
+    first = [0, *accumulate(layout.rows for layout in layouts)]
+    return BranchedLayout(
+        text=torch.cat([own.text + at for own, at in zip(layouts, first, strict=False)]),
+        compression=torch.cat(
+            [own.compression + at for own, at in zip(layouts, first, strict=False)]
+        ),
+        readout=layouts[0].readout,
+        place=torch.cat([torch.arange(layout.rows) for layout in layouts]),
+        branch=torch.cat(
+            [torch.full((layout.rows,), number) for number, layout in enumerate(layouts)]
+        ),
+    )
+
+
+def side_by_side(layouts: Sequence[BranchedLayout]) -> tuple[Tensor, Tensor]:
+    """Places and branches, (B, rows) each, of a batch; rows of padding are branches of their own
+    kind, which no other row sees."""
+    return (
+        pad_sequence([layout.place for layout in layouts], batch_first=True),
+        pad_sequence([layout.branch for layout in layouts], batch_first=True, padding_value=-1),
     )

@@ -7,18 +7,27 @@ tokenizers, files or answers.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
+from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache, PreTrainedModel
 
 from comet_core.backbone import Backbone
 from comet_core.config import CometConfig
 from comet_core.errors import ChunkTooLong
-from comet_core.layout import ChunkLayout, answering_layout, reading_layout
+from comet_core.layout import (
+    ChunkLayout,
+    answering_layout,
+    branched_layout,
+    reading_layout,
+    side_by_side,
+)
 from comet_core.memory import LayerMemory, LayerState, Memory
 
 
@@ -121,6 +130,26 @@ class CometModel(nn.Module):
         layout = answering_layout(token_ids.shape[1], self.config.stride, start)
         return self._run(self._embed(token_ids, layout), cache)[-1][:, layout.text.to(self.device)]
 
+    def branches_hidden(
+        self, cache: DynamicCache, branches: Sequence[Sequence[Tensor]], start: int = 0
+    ) -> Tensor:
+        """Last layer outputs (tokens, d) of several ways each answering chunk goes on.
+
+        branches: for every row of the batch its branches, each (n,) int64, the chunk's text after
+        the first `start` tokens; the outputs are of all their tokens, in order. A branch is behind
+        the rows of `cache`, as in `answer_hidden`, and sees no other. `cache` grows by the rows of
+        all of them, and of padding.
+        """
+        stride = self.config.stride
+        layouts = [branched_layout([len(b) for b in text], stride, start) for text in branches]
+        rows = [
+            self._embed(torch.cat(list(text))[None].to(self.device), layout)[0]
+            for text, layout in zip(branches, layouts, strict=True)
+        ]
+        outputs = self._run(pad_sequence(rows, batch_first=True), cache, *side_by_side(layouts))
+        texts = [layout.text.to(self.device) for layout in layouts]
+        return torch.cat([output[text] for output, text in zip(outputs[-1], texts, strict=True)])
+
     def _embed(self, token_ids: Tensor, layout: ChunkLayout) -> Tensor:
         """Embeddings of all live rows of a chunk; (B, n) -> (B, rows, d)."""
         text = self.backbone.embed(token_ids)
@@ -131,14 +160,24 @@ class CometModel(nn.Module):
             rows[:, layout.readout] = self.readout_embedding.to(text.dtype)
         return rows
 
-    def _run(self, hidden: Tensor, cache: DynamicCache) -> list[Tensor]:
-        """Live rows (B, r, d) through all layers behind the cached rows; the output of each
-        layer.
+    def _run(
+        self,
+        hidden: Tensor,
+        cache: DynamicCache,
+        place: Tensor | None = None,
+        branch: Tensor | None = None,
+    ) -> list[Tensor]:
+        """Live rows (B, r, d) through all layers behind the cached rows; the output of each layer.
+
+        place, branch: (B, r) int64, of every row, where the batch has branches.
         """
-        past, rows = cache.get_seq_length(), hidden.shape[1]
-        rotary = self.backbone.rotary(past, rows, hidden)
-        mask = hidden.new_full((rows, past + rows), torch.finfo(hidden.dtype).min)
-        mask = mask.triu(diagonal=past + 1)[None, None]
+        past = cache.get_seq_length()
+        if place is None or branch is None:
+            place = torch.arange(hidden.shape[1])[None]
+            branch = torch.zeros_like(place)
+        place, branch = place.to(self.device), branch.to(self.device)
+        rotary = self.backbone.rotary(past + place, hidden)
+        mask = attention_mask(past, place, branch, hidden.dtype)
         outputs = []
         for layer in self.backbone.layers:
             hidden = layer(
@@ -146,3 +185,14 @@ class CometModel(nn.Module):
             )
             outputs.append(hidden)
         return outputs
+
+
+def attention_mask(past: int, place: Tensor, branch: Tensor, dtype: torch.dtype) -> Tensor:
+    """What is added to attention scores, (B, 1, r, past + r): a row sees all `past` rows, and those
+    of its own branch up to itself. place, branch: (B, r) int64, as in `BranchedLayout`.
+    """
+    own = branch[:, :, None] == branch[:, None]
+    seen = own & (place[:, :, None] >= place[:, None])
+    mask = torch.zeros(*seen.shape, dtype=dtype, device=seen.device)
+    mask = mask.masked_fill(~seen, torch.finfo(dtype).min)
+    return pad(mask, (past, 0))[:, None]

@@ -1,8 +1,8 @@
 """How a document, a question and a conversation become tokens: one format for training and
 answering.
 
-    document:      its text, nothing around it a turn:        <|im_start|>user\n QUESTION
-    <|im_end|>\n<|im_start|>assistant\n ANSWER <|im_end|>\n
+    document: its text, nothing around it
+    a turn:   <|im_start|>user\n QUESTION <|im_end|>\n<|im_start|>assistant\n ANSWER <|im_end|>\n
 
 Backbones without the ChatML tokens get `Question: ...`, `Answer: ...` on lines of their own and
 their end-of-text token. Text of documents, questions and answers is data: it is tokenized so that

@@ -114,7 +114,8 @@ def _footprint(
         texts * shape.layers * (row * live + key * (live + memory) + memory_row * memory)
         for memory in before
     ]
-    asking = questions * (row * QUESTION_TOKENS + key * (QUESTION_TOKENS + after + tail))
+    asked = questions * QUESTION_TOKENS
+    asking = row * asked + key * (asked + texts * (after + tail))
     held = texts * tail * (key if stage.frozen_tail else row + key)
     answers = shape.layers * (asking + held + texts * memory_row * after)
     answers += questions * ANSWER_TOKENS * shape.vocabulary * (width + 3 * FLOAT32)

@@ -17,11 +17,14 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.checkpoint import checkpoint
 from transformers import DynamicCache
 
+from comet_core.layout import branched_layout, side_by_side
 from comet_core.memory import Memory
-from comet_core.model import CometModel
+from comet_core.model import CometModel, attention_mask
 from comet_core.training.samples import Reading, Sample
 
 IGNORED = -100
+Branches = list[list[Tensor]]
+"""Of every text the questions behind it, with their answers: (n,) int64 token ids each."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,7 @@ def answer_loss(
     return _ask(
         model,
         samples,
-        cache,
-        lambda token_ids: model.answer_hidden(cache, token_ids, reading.tail),
+        lambda branches: model.branches_hidden(cache, branches, reading.tail),
         model.backbone.logits,
     )
 
@@ -82,45 +84,49 @@ def window_loss(model: CometModel, samples: Sequence[Sample]) -> Objective:
     """Ask all questions with the whole text in the window: full attention, no memory at all."""
     decoder = model.language_model.model
     cache = DynamicCache()
-    decoder(torch.tensor([s.tokens for s in samples], device=model.device), past_key_values=cache)
-    return _ask(
-        model,
-        samples,
-        cache,
-        lambda token_ids: decoder(token_ids, past_key_values=cache).last_hidden_state,
-        model.language_model.lm_head,
-    )
+    texts = torch.tensor([s.tokens for s in samples], device=model.device)
+    decoder(texts, past_key_values=cache)
+    no_compression = 1 << 30  # a stride that no question reaches
+
+    def run(branches: Branches) -> Tensor:
+        layouts = [branched_layout([len(b) for b in asked], no_compression) for asked in branches]
+        place, branch = (order.to(model.device) for order in side_by_side(layouts))
+        past = texts.shape[1]
+        questions = pad_sequence([torch.cat(asked) for asked in branches], batch_first=True)
+        hidden = decoder(
+            questions.to(model.device),
+            attention_mask=attention_mask(past, place, branch, model.dtype),
+            position_ids=past + place,
+            past_key_values=cache,
+        ).last_hidden_state
+        return hidden[branch >= 0]
+
+    return _ask(model, samples, run, model.language_model.lm_head)
 
 
 def _ask(
     model: CometModel,
     samples: Sequence[Sample],
-    cache: DynamicCache,
-    run: Callable[[Tensor], Tensor],
+    run: Callable[[Branches], Tensor],
     head: Callable[[Tensor], Tensor],
 ) -> Objective:
-    """Ask every question behind its text's row of `cache`, which becomes a row a question.
+    """Ask all questions of a text side by side behind it, so that its rows are held once.
 
-    run: (questions, n) token ids behind the cached rows -> hidden states (questions, n, d);
-    head: hidden states (..., d) -> logits.
+    run: the questions of every text, with their answers -> hidden states (tokens, d); head: hidden
+    states (..., d) -> logits.
     """
-    owners = [i for i, sample in enumerate(samples) for _ in sample.asked]
-    cache.batch_select_indices(torch.tensor(owners, device=model.device))
+    branches = [[torch.tensor([*a.question, *a.answer[:-1]]) for a in s.asked] for s in samples]
     asked = [a for sample in samples for a in sample.asked]
-    token_ids = pad_sequence(
-        [torch.tensor([*a.question, *a.answer[:-1]]) for a in asked], batch_first=True
-    )
-    labels = pad_sequence(
-        [torch.tensor([IGNORED] * (len(a.question) - 1) + a.answer) for a in asked],
-        batch_first=True,
-        padding_value=IGNORED,
-    ).to(model.device)
+    labels = [torch.tensor([IGNORED] * (len(a.question) - 1) + a.answer) for a in asked]
+    wanted = torch.cat(labels) != IGNORED
+    hidden = run(branches)[wanted.to(model.device)]
+    padded = pad_sequence(labels, batch_first=True, padding_value=IGNORED)
+    return _score(head(hidden).float(), padded.to(model.device))
+
+
+def _score(logits: Tensor, labels: Tensor) -> Objective:
+    """logits: (tokens, vocabulary) of all answers; labels: (questions, n)."""
     wanted = labels != IGNORED
-    hidden = run(token_ids.to(model.device))
-    return _score(head(hidden[wanted]).float(), labels, wanted)
-
-
-def _score(logits: Tensor, labels: Tensor, wanted: Tensor) -> Objective:
     rows = wanted.nonzero()[:, 0]
     losses = cross_entropy(logits, labels[wanted], reduction="none")
     counts = wanted.sum(1)

@@ -1,4 +1,6 @@
-"""Fixtures of the web pages: the real application behind a real server, on a tiny model."""
+"""Fixtures of the web pages: the real application behind a real server, on a tiny model; and a real
+browser, Debian's Chromium.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from app.desk import Desk, Job
 from app.library import Library
@@ -17,6 +21,7 @@ from tests.app.conftest import book, books, books_database, settings  # noqa: F4
 from tests.app.patient import PATIENCE_S
 from tests.app.serving import serving
 from tests.app.test_cli import run  # noqa: F401
+from tests.ui.pages import PATIENCE_MS, WIDE
 from tests.ui.visitor import Visitor
 from ui import cli
 from ui.server import create_app
@@ -24,6 +29,19 @@ from ui.server import create_app
 assert cli  # adds its command to those of `app.cli`, which `run` runs
 PASSWORDS = {"anna": "correct horse battery", "bert": "staple of the library"}
 SMALL = Limits(upload_bytes=200_000, uploads_waiting=3, free_bytes=1, question_characters=200)
+CHROMIUM = Path("/usr/bin/chromium")
+OPTIONS = [
+    f"--{option}"
+    for option in (
+        "no-sandbox",
+        "disable-gpu",
+        "disable-quic",
+        "no-first-run",
+        "disable-background-networking",
+        "disable-component-update",
+        "disable-sync",
+    )
+]
 
 
 @dataclass
@@ -89,3 +107,33 @@ def wait(condition: Callable[[], Any], patience: float = PATIENCE_S) -> Any:
         assert time.monotonic() < end, "waited too long"
         time.sleep(0.05)
     return result
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM.exists():
+        pytest.skip(f"no {CHROMIUM}; install Debian's package chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """Somebody's browser, which talks to our server only and has nothing to complain of."""
+    context = browser.new_context(viewport=WIDE, locale="en-US", accept_downloads=True)
+    context.set_default_timeout(PATIENCE_MS)
+    asked: set[str] = set()
+    problems: list[str] = []
+    context.on("request", lambda request: asked.add(request.url.split("/")[2]))
+    context.on("weberror", lambda error: problems.append(str(error.error)))
+    yield context
+    assert {host.split(":")[0] for host in asked} <= {"127.0.0.1", ""}
+    assert problems == []
+    context.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Page:
+    return context.new_page()

@@ -107,9 +107,8 @@ NOTHING_CHOSEN = "Choose a document first."
 # Memory
 MEMORY = "Memory"
 MEMORY_INTRO = (
-    "This is what is left of a document after it was read. But for the last tokens, which fill no "
-    "chunk yet, the text is not kept: answers come from these numbers, which take the same room "
-    "for a leaflet and for a novel."
+    "This is what is left of a document after it was read. But for its last pages, the text is not "
+    "kept: answers come from these numbers, which take the same room for a leaflet and for a novel."
 )
 MEMORY_NOT_READ = "This document is not read to its end yet. Its memory can be seen when it is."
 MEMORY_SUMMARY = (

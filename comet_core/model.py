@@ -146,7 +146,7 @@ class CometModel(nn.Module):
             self._embed(torch.cat(list(text))[None].to(self.device), layout)[0]
             for text, layout in zip(branches, layouts, strict=True)
         ]
-        outputs = self._run(pad_sequence(rows, batch_first=True), cache, *side_by_side(layouts))
+        outputs = self._run(pad_sequence(rows, batch_first=True), cache, side_by_side(layouts))
         texts = [layout.text.to(self.device) for layout in layouts]
         return torch.cat([output[text] for output, text in zip(outputs[-1], texts, strict=True)])
 
@@ -164,18 +164,18 @@ class CometModel(nn.Module):
         self,
         hidden: Tensor,
         cache: DynamicCache,
-        place: Tensor | None = None,
-        branch: Tensor | None = None,
+        order: tuple[Tensor, Tensor] | None = None,
     ) -> list[Tensor]:
         """Live rows (B, r, d) through all layers behind the cached rows; the output of each layer.
 
-        place, branch: (B, r) int64, of every row, where the batch has branches.
+        order: place and branch of every row, (B, r) int64 each, where the batch has branches.
         """
         past = cache.get_seq_length()
-        if place is None or branch is None:
-            place = torch.arange(hidden.shape[1])[None]
+        if order is None:
+            place = torch.arange(hidden.shape[1], device=self.device)[None]
             branch = torch.zeros_like(place)
-        place, branch = place.to(self.device), branch.to(self.device)
+        else:
+            place, branch = (rows.to(self.device) for rows in order)
         rotary = self.backbone.rotary(past + place, hidden)
         mask = attention_mask(past, place, branch, hidden.dtype)
         outputs = []

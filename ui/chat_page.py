@@ -229,6 +229,8 @@ def _answering(page: ChatPage, service: Service) -> None:
                 shown[page.question] = gr.update(value=unsaid, interactive=True)
         if not running.left.is_set():
             yield shown
+            # Gradio shows the last of these twice, which would undo what is typed in between
+            yield {page.name: gr.skip()}
 
     def answered_again(
         request: gr.Request, at: str, index: Any, instead: str | None = None

@@ -18,7 +18,7 @@ from app.tables import Conversation
 from tests.app.conftest import tamper
 from tests.app.patient import PATIENCE_S
 from tests.ui.conftest import SMALL, Site, site_of, wait
-from tests.ui.visitor import Shown, Visitor
+from tests.ui.visitor import Shown, Visitor, changed
 from ui import answers, text
 from ui.place import Place
 
@@ -42,14 +42,6 @@ def at(site: Site, title: str = "island") -> str:
 
 def kept(site: Site, shown: Shown) -> Conversation:
     return site.library.conversation(place_of(shown).conversation or "")
-
-
-def changed(output: Any) -> bool:
-    """Whether an output is more than "as it was"."""
-    return output not in (
-        {"__type__": "update"},
-        {"props": {"__type__": "update"}, "__type__": "update"},
-    )
 
 
 def test_an_answer_is_streamed_and_kept(site: Site) -> None:
@@ -129,6 +121,13 @@ def test_an_answer_is_written_anew(site: Site) -> None:
     again = visitor.event("regenerate", first.outputs[PLACE], about={"index": 0, "value": "x"})
     assert said(again) == said(first)  # the model takes no chances, and what came later is gone
     assert len(kept(site, again).messages) == 2
+
+
+def test_what_is_typed_after_an_answer_stays(site: Site) -> None:
+    """Gradio's last message shows all once more: by then it may be typed over."""
+    shown = site.visitor().event("ask", "How many goats?", at(site))
+    assert shown.outputs[NAME] == "How many goats?"
+    assert not any(map(changed, shown.sent))
 
 
 def test_a_question_is_edited(site: Site) -> None:

@@ -9,19 +9,21 @@ from typing import Any, Self
 from uuid import uuid4
 
 import httpx
+from gradio_client.utils import apply_diff
 
 from tests.app.patient import PATIENCE_S
 
 
 @dataclass
 class Shown:
-    """What an event showed at its end: values and changes of components by their label or id;
-    notes that popped up; how many times something was shown on the way.
+    """What an event has shown: the last value or change of each component; notes that popped up;
+    how many times something was shown on the way; and what was sent last.
     """
 
     outputs: list[Any]
     notes: list[str] = field(default_factory=list)
     steps: int = 0
+    sent: list[Any] = field(default_factory=list)
 
     @property
     def text(self) -> str:
@@ -88,12 +90,32 @@ class Visitor:
         return int(self._events[event]["id"])
 
 
+def changed(output: Any) -> bool:
+    """Whether an output is more than "as it was"."""
+    return output not in (
+        {"__type__": "update"},
+        {"props": {"__type__": "update"}, "__type__": "update"},
+    )
+
+
 def _take(shown: Shown, message: dict[str, Any]) -> None:
     """Add what a message of the server says."""
     if message["msg"] == "log":
         shown.notes.append(message["log"])
     elif message["msg"] == "process_generating":
         shown.steps += 1
+        sent = message["output"]["data"]
+        if shown.sent:  # from the second on, differences are sent
+            sent = [apply_diff(*pair) for pair in zip(shown.sent, sent, strict=True)]
+        _show(shown, sent)
     elif message["msg"] == "process_completed":
         assert message["success"], message
-        shown.outputs = message["output"].get("data", [])
+        _show(shown, message["output"].get("data", []))
+
+
+def _show(shown: Shown, sent: list[Any]) -> None:
+    shown.sent = sent
+    before = shown.outputs or sent
+    shown.outputs = [
+        new if changed(new) else old for old, new in zip(before, sent, strict=True)
+    ]

@@ -26,7 +26,9 @@ LONGEST_ANSWER = 40  # tokens in one figure
 
 
 def strip(view: MemoryView) -> go.Figure:
-    """The document as a strip, which of it is remembered how closely; below, its end enlarged."""
+    """The document as a strip, which of it is remembered how closely; below, its end enlarged,
+    unless that would be nothing, or all of it again.
+    """
     parts = [
         (text.STRIP_GLOBAL, 0, view.temporary_from, GLOBAL),
         (text.STRIP_TEMPORARY, view.temporary_from, view.tail_from, TEMPORARY),
@@ -34,10 +36,15 @@ def strip(view: MemoryView) -> go.Figure:
     ]
     end = max(view.tokens, 1)
     enlarged = max(0, end - ENLARGED * (end - view.temporary_from))
+    lefts = [0, enlarged] if 0 < enlarged < end else [0]
+    rows = len(lefts)
     figure = make_subplots(
-        rows=2, cols=1, vertical_spacing=0.5, subplot_titles=(text.STRIP_WHOLE, text.STRIP_END)
+        rows=rows,
+        cols=1,
+        vertical_spacing=0.5,
+        subplot_titles=(text.STRIP_WHOLE, text.STRIP_END)[:rows],
     )
-    for row, left in ((1, 0), (2, enlarged)):
+    for row, left in enumerate(lefts, 1):
         for name, begin, stop, colour in parts:
             if stop > max(begin, left):
                 figure.add_bar(
@@ -55,11 +62,12 @@ def strip(view: MemoryView) -> go.Figure:
                 )
         figure.update_xaxes(range=[left, end], tickformat=",d", row=row, col=1)
     figure.update_layout(barmode="overlay", bargap=0.1)
-    figure.update_xaxes(title=text.STRIP_AXIS, row=2, col=1)
-    figure = _styled(figure, height=300, legend=True)
+    figure.update_xaxes(title=text.STRIP_AXIS, row=rows, col=1)
+    figure = _styled(figure, height=20 + 140 * rows, legend=True)
     for title in figure.layout.annotations:
         title.update(x=0, xanchor="left", font={"size": 13})
-    return figure.update_layout(margin={"l": 16, "t": 64}, legend={"y": 1.28})
+    legend = {"yref": "container", "yanchor": "top", "y": 1}
+    return figure.update_layout(margin={"l": 16, "t": 64}, legend=legend)
 
 
 def gates(view: MemoryView) -> go.Figure | None:

@@ -12,12 +12,14 @@ from sqlalchemy import func, select, text
 
 import app.reading
 from app.database import Database
+from app.desk import Desk
 from app.errors import ReadingStopped
 from app.library import Library
 from app.settings import Settings
-from app.tables import Base
+from app.tables import Base, User
 from comet_core.memory import MemoryState
 from ingest.pipeline import Progress
+from tests.app.desks import ANY, USERS
 
 SENTENCE = (
     "In the year {year} the harbour of Port Ellery counted {ships} ships and one lighthouse.\n\n"
@@ -39,6 +41,16 @@ def settings(tmp_path: Path, tiny_model: Path) -> Settings:
 def library(settings: Settings) -> Iterator[Library]:
     with Library.open(settings=settings) as library:
         yield library
+
+
+@pytest.fixture
+def desk(library: Library, tmp_path: Path) -> Iterator[Desk]:
+    """The desk of a library with some users."""
+    with Database(library.settings.url).writing() as session:
+        session.add_all(User(name=name, password_hash="-") for name in USERS)
+    desk = Desk(library, tmp_path / "uploads", ANY)
+    yield desk
+    desk.close()
 
 
 @pytest.fixture

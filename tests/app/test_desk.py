@@ -2,74 +2,19 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import pypdf
 import pytest
 
 import app.desk
-from app.database import Database
-from app.desk import OWNER_GONE, Desk, DeskClosed, Job, State
+from app.desk import OWNER_GONE, Desk, DeskClosed, State
 from app.library import Library
 from app.settings import Settings
-from app.tables import User
 from app.uploads import DiskFull, Limits, TooLarge, TooManyWaiting
-from tests.app.conftest import bits, rows
+from tests.app.conftest import bits
+from tests.app.desks import ANY, ended, held, job_of, left, small, until
 
-ANY = Limits(free_bytes=0)
-DEADLINE_S = 300.0
-"""After so long something that should have happened has not: a failure, not a measurement."""
 CHUNK = 16
-USERS = ("ada", "bob", "zoe", "a", "b", "c")
-
-
-@pytest.fixture
-def desk(library: Library, tmp_path: Path) -> Iterator[Desk]:
-    with Database(library.settings.url).writing() as session:
-        session.add_all(User(name=name, password_hash="-") for name in USERS)
-    desk = Desk(library, tmp_path / "uploads", ANY)
-    yield desk
-    desk.close()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that another thread brings about."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def job_of(desk: Desk, job: Job, owner: str = "") -> Job:
-    (found,) = [j for j in desk.jobs(owner) if j.id == job.id]
-    return found
-
-
-def ended(desk: Desk, job: Job, owner: str = "") -> Job:
-    """A job once it has come to its end."""
-    until(lambda: job_of(desk, job, owner).state.ended)
-    return job_of(desk, job, owner)
-
-
-@contextmanager
-def held(library: Library) -> Iterator[None]:
-    """The model is somebody else's, and a reading stands in line for its next chunk."""
-    with library.turns.answer():
-        until(lambda: library.turns.waiting == 1)
-        yield
-
-
-def left(desk: Desk) -> list[str]:
-    return [path.name for path in desk.folder.iterdir() if path.name != ".lock"]
-
-
-def small(folder: Path, name: str) -> Path:
-    path = folder / f"{name}.txt"
-    path.write_text(f"{name}: the light on the rock was lit. " * 3)
-    return path
 
 
 # To the end
@@ -250,105 +195,6 @@ def test_closing_keeps_what_was_read(
     assert ended(desk, desk.submit("", book, "a.txt")).state is State.DONE
     assert bits(library.memory(document)) == undisturbed
     desk.close()
-
-
-# Files that cannot be read
-
-
-def make_scan(path: Path) -> None:
-    writer = pypdf.PdfWriter()
-    writer.add_blank_page(200, 200)
-    writer.write(path)
-
-
-def make_encrypted(path: Path) -> None:
-    writer = pypdf.PdfWriter(
-        clone_from=Path(__file__).parents[2] / "samples" / "the-light-on-marrow-rock.pdf"
-    )
-    writer.encrypt("pharos", algorithm="AES-256")
-    writer.write(path)
-
-
-BAD: dict[str, tuple[str, Callable[[Path], object], str]] = {
-    "empty": ("a.txt", Path.touch, "a.txt has no text in it"),
-    "scan": ("a.pdf", make_scan, "a.pdf has no text layer, only pictures"),
-    "encrypted": ("a.pdf", make_encrypted, "a.pdf is encrypted; its password is needed"),
-    "format": ("a.exe", lambda p: p.write_bytes(b"MZ"), "a.exe is of an unknown format"),
-    "content": ("a.pdf", lambda p: p.write_text("Harbour."), "a.pdf should be a PDF by its name"),
-    "cut": ("a.epub", lambda p: p.write_bytes(b"PK\3\4" + bytes(50)), "a.epub is cut off"),
-}
-
-
-@pytest.mark.parametrize("kind", BAD)
-def test_a_file_that_cannot_be_read_has_failed_without_waiting(
-    desk: Desk, library: Library, tmp_path: Path, kind: str
-) -> None:
-    name, make, sentence = BAD[kind]
-    make(tmp_path / "source")
-    job = desk.submit("", tmp_path / "source", f"../{name}")
-    assert job.state is State.FAILED
-    assert job.message is not None and job.message.startswith(sentence)
-    assert str(tmp_path) not in job.message
-    assert desk.jobs("") == [job]
-    assert left(desk) == []
-    assert rows(library) == {"user": len(USERS)}
-
-
-def test_an_encrypted_pdf_is_read_with_its_password(
-    desk: Desk, library: Library, tmp_path: Path
-) -> None:
-    make_encrypted(tmp_path / "a.pdf")
-    wrong = desk.submit("", tmp_path / "a.pdf", "a.pdf", password="wrong")
-    assert (wrong.state, wrong.message) == (
-        "failed",
-        "The password does not open a.pdf; check it and try again.",
-    )
-    right = desk.submit("", tmp_path / "a.pdf", "a.pdf", password="pharos")
-    until(lambda: job_of(desk, right).tokens > 0)  # it opens; to read it all takes long
-    desk.stop("", right.id)
-    assert ended(desk, right).state is State.STOPPED
-
-
-def test_a_document_that_another_process_reads_is_busy(
-    desk: Desk, library: Library, settings: Settings, book: Path
-) -> None:
-    messages = []
-
-    def send(progress: object) -> None:
-        if not messages:
-            messages.append(ended(desk, desk.submit("", book, "a.txt")).message)
-
-    with Library.open(settings=settings) as other:
-        other.ingest(book, on_progress=send)
-    assert messages == ["a.txt is being read at this moment; wait until it is done."]
-
-
-def test_a_failure_is_a_sentence_and_the_next_is_read(
-    desk: Desk, library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(Library, "ingest", lambda *_, **__: [][0])
-        failed = ended(desk, desk.submit("", small(tmp_path, "a"), "a.txt"))
-    assert failed.state is State.FAILED
-    assert failed.message == (
-        "a.txt could not be read because of a defect in Comet Reader (IndexError); "
-        "its log says more."
-    )
-    assert left(desk) == []
-    assert ended(desk, desk.submit("", small(tmp_path, "b"), "b.txt")).state is State.DONE
-
-
-def test_a_model_that_is_not_there_is_a_sentence(
-    settings: Settings, tmp_path: Path, book: Path
-) -> None:
-    missing = settings.model_copy(update={"model": str(tmp_path / "none")})
-    with Library.open(settings=missing) as library:
-        desk = Desk(library, tmp_path / "uploads", ANY)
-        failed = ended(desk, desk.submit("", book, "a.txt"))
-        desk.close()
-    assert failed.state is State.FAILED
-    assert failed.message is not None and str(tmp_path / "none") in failed.message
-    assert "defect" not in failed.message
 
 
 # Limits

@@ -116,6 +116,4 @@ def _take(shown: Shown, message: dict[str, Any]) -> None:
 def _show(shown: Shown, sent: list[Any]) -> None:
     shown.sent = sent
     before = shown.outputs or sent
-    shown.outputs = [
-        new if changed(new) else old for old, new in zip(before, sent, strict=True)
-    ]
+    shown.outputs = [new if changed(new) else old for old, new in zip(before, sent, strict=True)]

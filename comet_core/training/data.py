@@ -7,12 +7,16 @@ Format: one document a line, {"id", "title", "sections": [text], "qas": [{"quest
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 
 from comet_core.errors import CometError
 from comet_core.prompt import PromptFormat
+
+LONG_SECTION, PIECE = 2000, 600  # characters: a section longer than one is cut to the other
 
 
 class DataNotFound(CometError):
@@ -65,7 +69,9 @@ def _document(record: dict) -> QADocument:
 
 @dataclass(frozen=True)
 class TokenizedDocument:
-    """A document as tokens: one list a section, the blank line behind it included."""
+    """A document as tokens: one list a section, the blank line behind it included. Long sections
+    are in pieces, each a section of its own.
+    """
 
     sections: tuple[list[int], ...]
     questions: tuple[Question, ...]
@@ -76,7 +82,33 @@ class TokenizedDocument:
 
 
 def tokenize(document: QADocument, prompt: PromptFormat) -> TokenizedDocument:
-    """The document's sections as token ids."""
+    """The document's sections as token ids, so that a part of a long one can be asked about.
+
+    Of a question about a section in pieces the pieces count that hold an accepted answer, or, where
+    none does, all of them.
+    """
+    pieces = [_pieces(section + "\n\n") for section in document.sections]
+    starts = [0, *accumulate(map(len, pieces))]
+    flat = [piece for section in pieces for piece in section]
+
+    def placed(question: Question) -> Question:
+        whole = [n for s in question.sections for n in range(starts[s], starts[s + 1])]
+        answers = [answer.casefold() for answer in question.answers]
+        told = [n for n in whole if any(answer in flat[n].casefold() for answer in answers)]
+        return replace(question, sections=tuple(told or whole))
+
     return TokenizedDocument(
-        tuple(prompt.text(section + "\n\n") for section in document.sections), document.questions
+        tuple(prompt.text(piece) for piece in flat), tuple(map(placed, document.questions))
     )
+
+
+def _pieces(section: str) -> list[str]:
+    """A section, or, if it is long, groups of its sentences."""
+    if len(section) <= LONG_SECTION:
+        return [section]
+    pieces = [""]
+    for sentence in re.split(r"(?<=[.!?])(?=\s)", section):
+        if len(pieces[-1]) + len(sentence) > PIECE and pieces[-1]:
+            pieces.append("")
+        pieces[-1] += sentence
+    return pieces

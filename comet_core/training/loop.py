@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from random import Random
 
@@ -267,7 +268,7 @@ class Trainer:
                 )
                 for _ in range(20 * count)
             )
-            samples = [sample for sample in drawn if sample][:count]
+            samples = list(islice(filter(None, drawn), count))
             if samples:
                 return "questions", reading, samples
         return (

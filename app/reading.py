@@ -125,8 +125,9 @@ class Reading:
             yield from read_document(self._loaded, source, start, turn)
 
     def _start(self) -> MemoryState:
-        """The state of the checkpoint, if there is one of this model and text; else of a first
-        page."""
+        """The state of the checkpoint, if there is one of this model, dtype and text; else of a
+        first page.
+        """
         model = self._loaded.model
         with self._database.reading() as session:
             snapshot = session.scalar(
@@ -142,7 +143,14 @@ class Reading:
             if snapshot is not None:
                 try:
                     state = load_state(session, snapshot, self._loaded.spec.fingerprint)
-                    return place(state, model.device, model.dtype)
+                    begun = state.memory[0].global_state.dtype
+                    if begun == model.dtype:
+                        return place(state, model.device, model.dtype)
+                    log.warning(
+                        "%s was begun in %s. In %s reading starts over.",
+                        self._file.path,
+                        *(str(dtype).removeprefix("torch.") for dtype in (begun, model.dtype)),
+                    )
                 except DamagedSnapshot as error:
                     log.warning("%s Reading starts over.", error)
         return empty_state(model)

@@ -27,7 +27,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from comet_core import default_model
 from comet_core.backbone import check_supported
-from comet_core.config import CometConfig
+from comet_core.config import PROMPT_VERSION, CometConfig
 from comet_core.device import Placement, choose_placement
 from comet_core.errors import DamagedModel, ModelNotFound
 from comet_core.lora import add_lora
@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 WEIGHTS_FILE = "comet.safetensors"
 SHIPPED_WEIGHTS = Path(__file__).parent / "weights" / "smollm2-135m-instruct.safetensors"
 HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+ABOUT_THE_WRITER = {"transformers_version", "local_files_only", "is_local", "_name_or_path"}
+"""In a model's configurations: of the software that wrote them and where, not of the model."""
 
 
 @dataclass(frozen=True)
@@ -233,14 +235,23 @@ def assign(model: CometModel, tensors: dict[str, torch.Tensor]) -> None:
 
 
 def _fingerprint(directory: Path, weights_path: Path | None, config: CometConfig) -> str:
-    """A hash over backbone weights, tokenizer, CoMeT weights and sizes with the prompt format."""
+    """A hash over backbone weights, tokenizer, CoMeT weights, sizes and the prompt format."""
     total = hashlib.sha256(b"comet1\n")
     files = [*sorted(directory.glob("*.safetensors")), directory / "config.json"]
     for pattern in ("tokenizer*", "vocab*", "merges.txt", "added_tokens.json"):
         files += sorted(directory.glob(pattern))
     files += [weights_path] if weights_path else []
     for path in files:
-        with path.open("rb") as file:
-            total.update(hashlib.file_digest(file, "sha256").digest())
-    total.update(json.dumps(config.to_dict(), sort_keys=True).encode())
+        total.update(_digest(path))
+    total.update(json.dumps([PROMPT_VERSION, config.to_dict()], sort_keys=True).encode())
     return f"comet1-{total.hexdigest()}"
+
+
+def _digest(path: Path) -> bytes:
+    """A hash of a file's content; of a configuration, of what it says of the model."""
+    if path.name in ("config.json", "tokenizer_config.json"):
+        said = json.loads(path.read_bytes())
+        model = {key: value for key, value in said.items() if key not in ABOUT_THE_WRITER}
+        return hashlib.sha256(json.dumps(model, sort_keys=True).encode()).digest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()

@@ -207,6 +207,18 @@ def test_a_checkpoint_of_another_format_is_not_gone_on_from(
     )
 
 
+def test_a_checkpoint_of_another_dtype_is_not_gone_on_from(
+    library: Library, settings: Settings, book: Path, undisturbed: str
+) -> None:
+    half = settings.model_copy(update={"dtype": "bfloat16"})
+    with Library.open(settings=half) as other, pytest.raises(ReadingStopped):
+        other.ingest(book, on_progress=stop_at(160))
+    seen: list[Progress] = []
+    document = library.ingest(book, on_progress=seen.append)
+    assert seen[0].tokens < 160
+    assert bits(library.memory(document)) == undisturbed
+
+
 def test_a_checkpoint_of_another_extraction_is_not_gone_on_from(
     library: Library, book: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

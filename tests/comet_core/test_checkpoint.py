@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from comet_core import default_model
+from comet_core import checkpoint, default_model
 from comet_core.checkpoint import WEIGHTS_FILE, load_model, load_weights, save_weights
 from comet_core.device import UnknownDevice, choose_placement
 from comet_core.errors import ChunkTooLong, DamagedModel, ModelNotFound, UnsupportedBackbone
@@ -53,6 +53,28 @@ def test_the_fingerprint_changes_with_every_file(model_copy: Path, file: str) ->
         content = bytearray(path.read_bytes())
         content[-1] ^= 1
         path.write_bytes(content)
+    assert load(model_copy).spec.fingerprint != before
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
+def test_the_fingerprint_is_not_of_what_wrote_the_files(model_copy: Path, file: str) -> None:
+    """Converted offline, or by another release, a model is the same one."""
+    before = load(model_copy).spec.fingerprint
+    path = model_copy / file
+    said = json.loads(path.read_text())
+    written = {"transformers_version": "5.0.0", "local_files_only": True, "is_local": False}
+    path.write_text(json.dumps(said | written))
+    assert load(model_copy).spec.fingerprint == before
+    path.write_text(json.dumps(said | {"pad_token_id": 5, "model_max_length": 77}))
+    assert load(model_copy).spec.fingerprint != before
+
+
+def test_the_fingerprint_changes_with_the_prompt(
+    model_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of weights that were saved with the format of before."""
+    before = load(model_copy).spec.fingerprint
+    monkeypatch.setattr(checkpoint, "PROMPT_VERSION", checkpoint.PROMPT_VERSION + 1)
     assert load(model_copy).spec.fingerprint != before
 
 

@@ -206,8 +206,10 @@ def outcome_line(document: Document, known: bool) -> str:
     memory = document.finished
     pages = f"{document.pages:,} page{'s' if document.pages != 1 else ''}"
     line = f"{document.title}: read {pages}, {document.tokens:,} tokens"
-    if memory is not None:
+    if memory is not None and memory.nbytes:
         line += f" into a memory of {size(memory.nbytes)}"
+    elif memory is not None:
+        line += ", all of them kept word for word"
     if document.skipped_pages:
         skipped = (f"{page['page']} ({page['problem']})" for page in document.skipped_pages)
         line += f". Pages that could not be read were skipped: {'; '.join(skipped)}"

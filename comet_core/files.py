@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from comet_core.errors import CannotWrite
+
+ABANDONED_S = 24 * 60 * 60.0
+"""So long after its last change a directory that is not whole has been left by a killed process."""
 
 
 @contextmanager
@@ -19,6 +23,7 @@ def whole_directory(target: Path) -> Iterator[Path]:
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        _forget_abandoned(target.parent)
         building = Path(tempfile.mkdtemp(prefix=".building-", dir=target.parent))
     except OSError as error:
         raise CannotWrite(
@@ -35,3 +40,10 @@ def whole_directory(target: Path) -> Iterator[Path]:
                 raise
     finally:
         shutil.rmtree(building, ignore_errors=True)
+
+
+def _forget_abandoned(parent: Path) -> None:
+    for building in parent.glob(".building-*"):
+        with suppress(OSError):  # another process may have been quicker
+            if time.time() - building.stat().st_mtime > ABANDONED_S:
+                shutil.rmtree(building, ignore_errors=True)

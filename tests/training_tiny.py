@@ -3,6 +3,9 @@
 import json
 from pathlib import Path
 
+from comet_core.prompt import PromptFormat
+from comet_core.training.data import QADocument, TokenizedDocument, tokenize
+
 RECIPE = """
 questions = ["some/train.jsonl"]
 lora_rank = 2
@@ -50,3 +53,8 @@ def write_data(folder: Path) -> Path:
     lines = "".join(json.dumps(record) + "\n" for record in records)
     (folder / "some" / "train.jsonl").write_text(lines)
     return folder
+
+
+def tokenize_text(prompt: PromptFormat, text: str) -> TokenizedDocument:
+    """A text without questions."""
+    return tokenize(QADocument("x", (text,), ()), prompt)

@@ -22,7 +22,7 @@ QUESTIONS = (
 def main() -> int:
     """Run the commands one after another; the exit code of the first that fails, or 0."""
     commands = [["ingest", os.path.relpath(BOOK)]]
-    commands += [["ask", BOOK.stem, question] for question in QUESTIONS]
+    commands += [["ask", BOOK.name, question] for question in QUESTIONS]
     for command in [*commands, ["serve"]]:
         print(f"\n$ comet-reader {shlex.join(command)}", flush=True)
         if code := subprocess.run([COMET_READER, *command], check=False).returncode:

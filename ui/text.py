@@ -84,7 +84,7 @@ QUESTION = "Your question"
 QUESTION_HINT = "Ask something about the document"
 SEND = "Send"
 STOP_ANSWER = "Stop"
-CHAT_EMPTY = "Ask a question. The answer comes from memory: the text is not looked at again."
+CHAT_EMPTY = "Ask a question. The answer comes from memory, and the last pages word for word."
 CHAT_WITHOUT_DOCUMENT = "Add a document on the Library page first, then ask here."
 CHAT_NOT_READ = "This document is not read to its end yet. You can ask when it is."
 RESUMING = "Resuming from memory…"
@@ -108,7 +108,7 @@ NOTHING_CHOSEN = "Choose a document first."
 MEMORY = "Memory"
 MEMORY_INTRO = (
     "This is what is left of a document after it was read. But for its last pages, the text is not "
-    "kept: answers come from these numbers, which take the same room for a leaflet and for a novel."
+    "kept: answers come from these numbers, which take no more room for a shelf than for a book."
 )
 MEMORY_NOT_READ = "This document is not read to its end yet. Its memory can be seen when it is."
 MEMORY_SUMMARY = (

@@ -268,9 +268,9 @@ MAKERS: dict[str, Callable[[Random], Fact]] = {
 
 
 def make_facts(rng: Random, kinds: list[str], count: int) -> list[Fact]:
-    """`count` facts of the given kinds, no question asked twice."""
-    facts: dict[str, Fact] = {}
+    """`count` facts of the given kinds, no two of them about the same."""
+    facts: dict[tuple[str, str], Fact] = {}
     while len(facts) < count:
         fact = MAKERS[rng.choice(kinds)](rng)
-        facts[fact.question] = fact
+        facts[fact.about] = fact
     return list(facts.values())

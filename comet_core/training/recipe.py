@@ -75,6 +75,17 @@ class Stage:
                 raise ValueError(f"{name} is a share from 0 to 1, got {share}")
         if self.qa_share == 1 and self.max_steps is None:
             raise ValueError("only answers about facts are judged: a qa_share of 1 needs max_steps")
+        sizes = {f"chunk_sizes[{n}]": size for n, size in enumerate(self.chunk_sizes)}
+        counts = {name: getattr(self, name) for name in ("questions", "step_tokens", "judged")}
+        for name, count in (sizes | counts | {"facts": self.facts[0]}).items():
+            if count < 1:
+                raise ValueError(f"{name} must be at least 1, got {count}")
+        if not self.chunk_sizes:
+            raise ValueError("a stage needs at least one of chunk_sizes")
+        if self.chunks[0] < 0:
+            raise ValueError(f"a text has no chunk or some, got {self.chunks[0]}")
+        if self.temporary_share[0] < 0:
+            raise ValueError(f"temporary_share is a share, got {self.temporary_share[0]}")
         if self.tail is not None and self.tail[0] < 1:
             raise ValueError(f"a tail has at least one token, got {self.tail[0]}")
         nothing_left = self.asked_of == "text" and self.tail is None
@@ -154,6 +165,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if not self.stages:
             raise ValueError("a recipe needs at least one stage")
+        if self.warmup_steps < 1:
+            raise ValueError(f"warmup_steps must be at least 1, got {self.warmup_steps}")
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names):
             raise ValueError("two stages have the same name")

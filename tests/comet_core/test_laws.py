@@ -186,6 +186,7 @@ torch.set_num_threads(1)
 from comet_core.reader import empty_state, read
 from comet_core_tiny import make_model
 model = make_model(chunk_size=320, stride=8, temporary_rows=20)
+open("/proc/self/clear_refs", "w").write("5")  # what importing took at its peak does not count
 tokens = (random.randrange(97) for _ in range(int(sys.argv[1])))
 for state in read(model, empty_state(model), tokens):
     pass
@@ -213,5 +214,5 @@ def peaks() -> dict[int, tuple[int, int]]:
 def test_memory_is_flat_from_ten_thousand_to_a_million_tokens(peaks) -> None:
     (small_state, small_peak), (large_state, large_peak) = peaks[10_000], peaks[1_000_000]
     assert small_state == large_state
-    # A hundred times the text, and the allocator's noise: at most 16 MiB more.
-    assert large_peak - small_peak < 16 * 1024
+    # A hundred times the text, and the allocator's noise. The tokens alone would be 8 MB in a list.
+    assert large_peak - small_peak < 4 * 1024

@@ -1,7 +1,7 @@
 """Opening the database, bringing its tables up to date, and transactions.
 
-SQLite by default (write-ahead log, foreign keys on), PostgreSQL by its URL. Knows nothing of what
-the tables mean.
+SQLite by default (write-ahead log, foreign keys on); others, which are not tested, by their URL.
+Knows nothing of what the tables mean.
 """
 
 from __future__ import annotations

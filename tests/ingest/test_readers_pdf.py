@@ -1,7 +1,9 @@
 """PDF: pages, passwords, scans, damage. The files are made here."""
 
 import io
+import os
 import re
+import sys
 import threading
 from pathlib import Path
 
@@ -64,11 +66,56 @@ def test_pages_and_title(path: Path) -> None:
         ]
 
 
-def test_page_numbers_are_dropped_and_other_numbers_kept(path: Path) -> None:
-    path.write_bytes(make_pdf([["12", "In the year", "1851", "it was", "13"], ["1984"], ["7 men"]]))
+def texts_of(path: Path, pages: list[list[str]]) -> list[list[str]]:
+    """The lines of a PDF's pages, as they are read."""
+    path.write_bytes(make_pdf(pages))
     with open_document(path) as document:
-        texts = [page.text.split() for page in document.pages()]
-    assert texts == [["In", "the", "year", "1851", "it", "was"], ["1984"], ["7", "men"]]
+        return [page.text.split("\n") for page in document.pages()]
+
+
+@pytest.mark.parametrize("first", [1, 12, 313])
+def test_page_numbers_are_dropped_and_other_numbers_kept(path: Path, first: int) -> None:
+    texts = [["In the year", "1851"], ["1984", "it was"], ["It ends."]]
+    numbers = [str(first + place) for place in range(3)]
+    feet = [[*lines, number] for lines, number in zip(texts, numbers, strict=True)]
+    heads = [[number, *lines] for lines, number in zip(texts, numbers, strict=True)]
+    assert texts_of(path, feet) == texts
+    assert texts_of(path, heads) == texts
+
+
+def test_page_numbers_begin_after_a_title_page_and_again_after_a_blank_one(path: Path) -> None:
+    body = [["Alpha.", "1"], ["Beta.", "2"], [], ["Gamma.", "4"], ["Delta.", "5"]]
+    assert texts_of(path, [["The Title"], *body]) == [
+        ["The Title"], ["Alpha."], ["Beta."], [""], ["Gamma."], ["Delta."],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        [["Name: Ruth Ansell", "Serial number:", "79636"]],
+        [["Serial number:", "00101"], ["Serial number:", "00102"]],  # too long
+        [["Call me Ishmael.", "1"]],  # no neighbour
+        [["Call me Ishmael.", "1"], ["Some years ago"]],  # none that has a number
+        [["Call me Ishmael.", "1"], ["2", "Some years ago"]],  # not at the same end
+        [["Score:", "3"], ["Score:", "5"], ["Score:", "4"]],
+        [
+            ["Score:", "4"],
+            ["Score:", "4"],
+            ["Score:", "5"],
+            ["Score:", "5"],
+        ],  # the middle two agree
+        [["1983", "A mild year."], ["1984", "A hard year."], ["1985", "Another."]],
+        [["7"], ["8"], ["9"]],
+    ],
+)
+def test_a_number_that_may_be_no_page_number_is_kept(path: Path, pages: list[list[str]]) -> None:
+    assert texts_of(path, pages) == pages
+
+
+def test_one_number_a_page_is_dropped(path: Path) -> None:
+    pages = [["1", "Shall I compare thee", "14"], ["2", "When forty winters", "15"]]
+    assert texts_of(path, pages) == [["1", "Shall I compare thee"], ["2", "When forty winters"]]
 
 
 def test_a_hyphenated_word_is_joined_across_pages(path: Path) -> None:
@@ -184,3 +231,44 @@ def test_documents_can_be_read_in_threads(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert texts == {n: [f"Book {n} page {page}" for page in range(50)] for n in range(4)}
+
+
+def test_many_pages_of_an_encrypted_file_are_read_twice_at_once(path: Path) -> None:
+    lines = [f"Page {number}" for number in range(1, 151)]
+    path.write_bytes(encrypt(make_pdf([[line] for line in lines]), "sesame", "owner"))
+    with open_document(path, password="sesame") as document:
+        pairs = list(zip(document.pages(), document.pages(), strict=True))
+    assert [(one.text, other.text) for one, other in pairs] == [(line, line) for line in lines]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows deletes no file that is open")
+def test_a_file_that_is_deleted_while_it_is_read_is_read_to_its_end(path: Path) -> None:
+    lines = [f"Page {number}" for number in range(1, 151)]
+    path.write_bytes(make_pdf([[line] for line in lines]))
+    with open_document(path) as document:
+        path.unlink()
+        assert [page.text for page in document.pages()] == lines
+
+
+def anonymous_memory() -> int:
+    """KiB that this process has in memory, files that are mapped left out."""
+    found = re.search(r"RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found is not None
+    return int(found[1])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc/self/status")
+def test_a_large_file_is_never_in_memory_whole(path: Path) -> None:
+    canvas = Canvas(str(path), pageCompression=0)
+    for number in range(1, 301):
+        canvas.drawString(72, 760, f"Page {number}")
+        canvas.addLiteral("%" + 160 * 1024 * "x")  # a comment: content that costs no time
+        canvas.showPage()
+    canvas.save()
+    del canvas
+    assert path.stat().st_size > 45 * 1024 * 1024
+    with open_document(path) as document:
+        before = anonymous_memory()
+        grown = [anonymous_memory() - before for _ in document.pages()]
+    assert len(grown) == 300
+    assert max(grown) < 20 * 1024

@@ -49,6 +49,7 @@ class ReaderName(StrEnum):
 
     MEMORY = "memory"
     NOTHING = "nothing"
+    GUESS = "guess"
     LAST = "last"
     WINDOW = "window"
     CEILING = "ceiling"
@@ -138,6 +139,7 @@ def qa(
     plan = runs.questions_plan(loaded, questions, unanswerable, max_tokens, seed)
     papers = runs.choose_papers(data, loaded, plan, documents)
     readers = _readers(context, loaded, reader, ceiling)
+    runs.warn_if_all_tail([paper.chunks for of_file in papers.values() for paper in of_file])
     setting = runs.questions_setting(plan, papers, batch, answer_tokens)
     results = Results(out, "qa", loaded, readers, setting)
     found = runs.run_questions(readers, papers, batch, answer_tokens, results.save)
@@ -176,6 +178,10 @@ def ablation(
     papers = runs.choose_papers(
         [p for p in files if p.suffix == ".jsonl"], loaded, asking, documents
     )
+    chunks = [paper.chunks for of_file in papers.values() for paper in of_file]
+    if books:
+        chunks += [loaded.model.config.chunks_of(tokens) for tokens in length]
+    runs.warn_if_all_tail(chunks)
     readers: list[Reader] = [MemoryReader(loaded), *(AblatedReader(loaded, a) for a in ABLATIONS)]
     setting: dict[str, Any] = {}
     if books:
@@ -262,7 +268,7 @@ def scrolls(
     require("rouge_score")
     chosen = [(task := task_of(path), load_papers(path, task, trials)) for path in data]
     loaded = _load(context)
-    readers = _readers(context, loaded, reader, ceiling, instruction="")
+    readers = _readers(context, loaded, reader, ceiling, brief=False)
     setting = {
         "data": [f"{path.parent.name}/{path.name}" for path in data],
         "tasks": [task.name for task, _ in chosen],
@@ -279,11 +285,11 @@ def scrolls(
             for group in runs.batches(enumerate(papers, start=read_before), batch):
                 read = [(number, p, loaded.prompt.text(p.text)) for number, p in group]
                 found += ask_papers(readers, task, read, display)
-                results.save(summarize(found), found)
+                results.save(summarize(found, limited=trials is not None), found)
         read_before += len(papers)
     if not found:
         raise runs.NothingAsked("There is no question in these files.")
-    summaries = summarize(found)
+    summaries = summarize(found, limited=trials is not None)
     results.save(summaries, found, finished=True)
     show(scrolls_tables(summaries))
 
@@ -301,7 +307,7 @@ def _readers(
     loaded: LoadedModel,
     names: Sequence[ReaderName],
     ceiling: Path | None,
-    **options: str,
+    brief: bool = True,
 ) -> list[Reader]:
     """The readers asked for; the fine-tuned one wherever its adapters are given."""
     from comet_core.evaluation.contestants import make_readers
@@ -313,7 +319,7 @@ def _readers(
         wanted.add(ReaderName.CEILING)
     given: Context = context.obj
     with console.waiting("Loading the readers"):
-        return make_readers(wanted, loaded, given.settings.model_cache, ceiling, **options)
+        return make_readers(wanted, loaded, given.settings.model_cache, ceiling, brief)
 
 
 def _check_plot(plot: bool) -> None:

@@ -6,7 +6,7 @@ Knows nothing of how anything is measured.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -18,7 +18,7 @@ from app import console
 
 if TYPE_CHECKING:
     from comet_core.evaluation import facts, gates, questions, scrolls
-    from comet_core.evaluation.intervals import Estimate
+    from comet_core.evaluation.intervals import Estimate, Ratio
 
 LINE_S = 60.0  # between lines of progress that go to no terminal
 
@@ -77,46 +77,58 @@ class Display:
 
 
 def facts_tables(summaries: Mapping[str, facts.Summary]) -> Iterator[Table]:
-    """Shares by length and depth, a row for each reader and length; then by kind."""
+    """Shares by length and depth, a row for each reader and length; then by kind, and right of
+    those that stood in the memory."""
     table = _table("Facts exactly right, by length of the text and depth of the fact", "reader")
-    for column in ("tokens", *(f"{d * 10}%" for d in range(10)), "all", "95 % interval"):
+    for column in ("tokens", *(f"{d * 10}%" for d in range(10)), "all", "95 % interval", "asked"):
         table.add_column(column, justify="right")
     for name, summary in summaries.items():
         for length, by_depth in summary.by_length_and_depth.items():
             whole = summary.by_length[length]
             cells = [share(cell, 0) for cell in by_depth]
-            table.add_row(name, f"{length:,}", *cells, share(whole), interval(whole))
+            table.add_row(name, f"{length:,}", *cells, share(whole), interval(whole), asked(whole))
     yield table
     kinds = list(next(iter(summaries.values())).by_kind)
     table = _table("By kind", "reader")
-    for column in (*kinds, "all", "95 % interval", "fact contained"):
+    for column in (*kinds, "all", "95 % interval", "asked", "fact contained", "in the memory"):
         table.add_column(column, justify="right")
     for name, summary in summaries.items():
-        cells = [share(summary.by_kind[kind]) for kind in kinds]
+        cells = [counted(share, summary.by_kind[kind]) for kind in kinds]
         table.add_row(
-            name, *cells, share(summary.all), interval(summary.all), share(summary.contained)
-        )
+            name, *cells, share(summary.all), interval(summary.all), asked(summary.all),
+            share(summary.contained), right(summary.in_memory),
+        )  # fmt: skip
     yield table
 
 
 def questions_tables(
     summaries: Mapping[str, Mapping[str, questions.Summary]],
 ) -> Iterator[Table]:
-    """A row for each file and reader; then F1 by the distance between answer and question."""
+    """A row for each file and reader; then F1 as a multiple of the other readers', and by the
+    distance between answer and question."""
     table = _table("Questions about documents", "data", "reader")
     for column in (
-        "questions", "F1", "95 % interval", "exact", "ROUGE-L long", '"not in the document"',
-        "wrongly",
+        "asked", "F1", "95 % interval", "exact", "contained", "ROUGE-L long",
+        '"not in the document"', "wrongly",
     ):  # fmt: skip
         table.add_column(column, justify="right")
     for data, readers in summaries.items():
         for name, s in readers.items():
             table.add_row(
-                _text(data), name, f"{s.f1.asked if s.f1 else 0}", number(s.f1), interval(s.f1),
-                share(s.exact), number(s.rouge_l_long), share(s.not_in_document),
-                share(s.wrongly_not),
+                _text(data), name, asked(s.f1), number(s.f1), interval(s.f1), share(s.exact),
+                share(s.contained), counted(number, s.rouge_l_long),
+                counted(share, s.not_in_document), share(s.wrongly_not),
             )  # fmt: skip
     yield table
+    names = list(next(iter(summaries.values())))
+    if len(names) > 1:
+        table = _table("F1 as a multiple of that of", "data", "reader")
+        for name in names:
+            table.add_column(name, justify="right")
+        for data, readers in summaries.items():
+            for name, s in readers.items():
+                table.add_row(_text(data), name, *(multiple(s.against.get(n)) for n in names))
+        yield table
     labels = list(
         dict.fromkeys(d for r in summaries.values() for s in r.values() for d in s.f1_by_distance)
     )
@@ -126,7 +138,9 @@ def questions_tables(
             table.add_column(label, justify="right")
         for data, readers in summaries.items():
             for name, s in readers.items():
-                table.add_row(_text(data), name, *(number(s.f1_by_distance.get(d)) for d in labels))
+                table.add_row(
+                    _text(data), name, *(counted(number, s.f1_by_distance.get(d)) for d in labels)
+                )
         yield table
 
 
@@ -148,14 +162,15 @@ def scrolls_tables(summaries: Mapping[str, scrolls.Summary]) -> Iterator[Table]:
     """A row a reader, a column a task, as in the paper's table."""
     table = _table("SCROLLS, 0 to 100", "reader")
     tasks = list(next(iter(summaries.values())).tasks)
-    for column in (*tasks, "mean"):
+    for column in (*tasks, "mean", "complete"):
         table.add_column(column, justify="right")
     for name, summary in summaries.items():
         cells = [
-            f"{s.score:.1f} ({s.low:.1f} to {s.high:.1f})" if s else ""
+            f"{s.score:.1f} ({s.low:.1f} to {s.high:.1f}) of {s.asked:,}" if s else ""
             for s in summary.tasks.values()
         ]
-        table.add_row(name, *cells, "" if summary.mean is None else f"{summary.mean:.1f}")
+        mean = "" if summary.mean is None else f"{summary.mean:.1f}"
+        table.add_row(name, *cells, mean, "yes" if summary.complete else "no")
     yield table
 
 
@@ -175,6 +190,26 @@ def number(found: Estimate | None) -> str:
 
 def interval(found: Estimate | None) -> str:
     return "" if found is None else f"{found.low:.1%} to {found.high:.1%}"
+
+
+def asked(found: Estimate | None) -> str:
+    return "0" if found is None else f"{found.asked:,}"
+
+
+def counted(shown: Callable[[Estimate | None], str], found: Estimate | None) -> str:
+    """A figure and of how many questions it is, where others of its row are of another number."""
+    return "" if found is None else f"{shown(found)} of {found.asked:,}"
+
+
+def right(found: Estimate | None) -> str:
+    return "none asked" if found is None else f"{found.mean * found.asked:.0f} of {found.asked:,}"
+
+
+def multiple(found: Ratio | None) -> str:
+    if found is None:
+        return ""
+    high = "any" if found.high is None else f"{found.high:.2f}"
+    return f"{found.ratio:.2f} ({found.low:.2f} to {high}) of {found.asked:,}"
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -5,7 +5,7 @@ Opens books and data files, hands them to a suite in batches, and saves after ev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -55,7 +55,7 @@ def run_facts(
     found: list[facts.Trial] = []
     with Display("Facts", plan.questions * len(readers)) as display:
         for documents in batches(plant_facts(loaded.prompt, books, plan), batch):
-            found += ask_facts(readers, documents, display)
+            found += ask_facts(readers, documents, loaded.model.config, display)
             save(summarize(found), found)
     return found
 
@@ -139,6 +139,8 @@ def questions_setting(
                 "documents": len(of_file),
                 "questions": sum(len(p.items) for p in of_file),
                 "lengths": [len(p.tokens) for p in of_file],
+                "chunks": [p.chunks for p in of_file],
+                "all_tail": sum(p.chunks == 0 for p in of_file),
             }
             for name, of_file in papers.items()
         },
@@ -146,6 +148,15 @@ def questions_setting(
         "unanswerable": plan.unanswerable, "answer_tokens": answer_tokens,
         "batch": batch, "seed": plan.seed,
     }  # fmt: skip
+
+
+def warn_if_all_tail(chunks: Collection[int]) -> None:
+    """Say so where nothing of any document is read into the memory. chunks: of each document."""
+    if chunks and not any(chunks):
+        console.note(
+            "Warning: All documents are short enough to be held word for word, so nothing is read "
+            "into the memory and this says nothing of it; give longer ones."
+        )
 
 
 def text_setting(books: Sequence[facts.Text]) -> list[dict[str, Any]]:

@@ -1,14 +1,17 @@
 """Readers by name: which are compared, and the models they need, loaded.
 
     memory    CoMeT: answers from its memory
-    nothing   the same model without any document: what can be guessed
-    last      its untouched backbone with the last 2,048 tokens of the document
+    nothing   the same model without any document; it learnt to decline then
+    guess     its untouched backbone without any document: what can be guessed
+    last      its untouched backbone with the end of the document, as much as the memory of the
+              model can hold word for word, and at least 2,048 tokens
     window    its untouched backbone with the whole document, where that fits
     ceiling   the backbone fine-tuned with the whole document in its window, where that fits
 
 The adapters of the ceiling are one safetensors file, `lora.safetensors`: LoRA tensors under the
 names they have in a CoMeT checkpoint (`language_model. ...`), with `lora_rank` and the `backbone`'s
-name in its metadata. It is asked in the format of training, without an instruction.
+name in its metadata. It is asked in the format of training, without an instruction; the untouched
+backbone in its own.
 """
 
 from __future__ import annotations
@@ -32,14 +35,19 @@ from comet_core.checkpoint import (
 )
 from comet_core.default_model import NAME
 from comet_core.errors import CometError, DamagedModel
+from comet_core.evaluation.forms import chat_form, training_form
 from comet_core.evaluation.readers import MemoryReader, NothingReader, Reader, WindowReader
 from comet_core.lora import add_lora
 from comet_core.training.loop import LORA_FILE
 
-NAMES = ("memory", "nothing", "last", "window", "ceiling")
+NAMES = ("memory", "nothing", "guess", "last", "window", "ceiling")
+UNTOUCHED = ("guess", "last", "window")
 LAST_TOKENS = 2048
+"""What the reader `last` sees of a document at least."""
 BRIEFLY = "Answer with as few words as possible, taken from the text. "
 """What the untouched backbone is told before each question, so that exact match is fair to it."""
+GUESS = "Answer with as few words as possible, and guess where you do not know. "
+"""The same, where it has no document."""
 
 
 class NoCeiling(CometError):
@@ -51,12 +59,13 @@ def make_readers(
     loaded: LoadedModel,
     cache: Path,
     ceiling: Path | None = None,
-    instruction: str = BRIEFLY,
+    brief: bool = True,
 ) -> list[Reader]:
     """Readers of the given names, in the order of `NAMES`.
 
     cache: where models are kept. ceiling: the file of its adapters, or a directory with one.
-    instruction: of the untouched backbone. Raises NoCeiling, and what loading a model raises.
+    brief: whether the untouched backbone is told to answer briefly. Raises NoCeiling, and what
+    loading a model raises.
     """
     if "ceiling" in names and ceiling is None:
         raise NoCeiling("The reader 'ceiling' needs its weights; name them with --ceiling.")
@@ -65,22 +74,39 @@ def make_readers(
         made.append(MemoryReader(loaded))
     if "nothing" in names:
         made.append(NothingReader(loaded))
-    if not {"last", "window", "ceiling"} & set(names):
+    if not {*UNTOUCHED, "ceiling"} & set(names):
         return made
     name, directory = _backbone_of(loaded, cache)
-    if {"last", "window"} & set(names):
-        bare = _placed(load_backbone(directory, torch.float32), loaded)
-        about = {"what": "the untouched backbone, zero-shot", "backbone": name}
-        for reader, last in (("last", LAST_TOKENS), ("window", None)):
-            if reader in names:
-                made.append(WindowReader(reader, about, bare, loaded.prompt, last, instruction))
+    if set(UNTOUCHED) & set(names):
+        made += _untouched(names, name, directory, loaded, brief)
     if ceiling is not None and "ceiling" in names:
         path = ceiling / LORA_FILE if ceiling.is_dir() else ceiling
         tuned = _placed(load_tuned(path, name, directory), loaded)
         what = "the backbone, fine-tuned with the whole document in its window"
         about = {"what": what, "backbone": name, "weights": _digest(path)}
-        made.append(WindowReader("ceiling", about, tuned, loaded.prompt))
+        form = training_form(loaded.prompt)
+        made.append(WindowReader("ceiling", about, tuned, loaded.prompt, form))
     return made
+
+
+def _untouched(
+    names: Collection[str], name: str, directory: Path, loaded: LoadedModel, brief: bool
+) -> list[Reader]:
+    """Those of the readers that are the backbone as it is, asked in its own format."""
+    backbone = _placed(load_backbone(directory, torch.float32), loaded)
+    form = chat_form(loaded.prompt)
+    about = {"what": "the untouched backbone, zero-shot", "backbone": name}
+    config = loaded.model.config
+    held = max(LAST_TOKENS, config.tail_tokens + config.chunk_size)
+    tokens = {"guess": 0, "last": held, "window": None}
+    return [
+        WindowReader(
+            reader, about, backbone, loaded.prompt, form, tokens[reader],
+            (GUESS if reader == "guess" else BRIEFLY) if brief else "",
+        )
+        for reader in UNTOUCHED
+        if reader in names
+    ]  # fmt: skip
 
 
 def _placed(backbone: PreTrainedModel, loaded: LoadedModel) -> PreTrainedModel:

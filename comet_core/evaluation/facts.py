@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import cycle
 from random import Random
 
+from comet_core.config import CometConfig
 from comet_core.errors import CometError
 from comet_core.evaluation.intervals import Estimate, estimate
 from comet_core.evaluation.readers import Exam, Reader, Watcher, ask
@@ -52,17 +53,27 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Planted:
+    """A fact in a text. depth: the tenth of the text in which it lies, from 0. begin: index of its
+    first token.
+    """
+
+    fact: Fact
+    depth: int
+    begin: int
+
+
+@dataclass(frozen=True)
 class Document:
-    """A text with facts in it. number: among those of its length. texts: the books it is made of;
-    more than one where no book is as long. facts: each with its depth, the tenth of the text in
-    which it lies, from 0; in the order of the text.
+    """A text with facts in it, in the order of the text. number: among those of its length. texts:
+    the books it is made of; more than one where no book is as long.
     """
 
     length: int
     number: int
     texts: tuple[str, ...]
     tokens: list[int]
-    facts: tuple[tuple[Fact, int], ...]
+    facts: tuple[Planted, ...]
 
 
 @dataclass(frozen=True)
@@ -76,12 +87,17 @@ class Said:
 
 @dataclass(frozen=True)
 class Trial:
-    """One question, and what each reader said; None where the text did not fit the reader."""
+    """One question, and what each reader said; None where the text did not fit the reader.
+
+    in_memory: the fact had been read into the memory, at least its beginning, when it was asked
+    for; otherwise it stood in the tail, word for word.
+    """
 
     length: int
     document: int
     texts: tuple[str, ...]
     depth: int
+    in_memory: bool
     kind: str
     question: str
     expected: str
@@ -137,8 +153,8 @@ def _planted(
     statements: Sequence[list[int]],
     number: int,
     prompt: PromptFormat,
-) -> tuple[list[int], tuple[tuple[Fact, int], ...]]:
-    """The filler with the statements in it, and each fact's depth."""
+) -> tuple[list[int], tuple[Planted, ...]]:
+    """The filler with the statements in it, and where each fact is."""
     stop = prompt.text("Yes.")[-1]
     placed = []
     for i in range(len(made)):
@@ -149,26 +165,33 @@ def _planted(
         placed.append((spot, i))
     placed.sort()
     tokens: list[int] = []
+    facts: list[Planted] = []
     begin = 0
     for spot, i in placed:
-        tokens += filler[begin:spot] + statements[i]
+        tokens += filler[begin:spot]
+        facts.append(Planted(made[i], spot * DEPTHS // (len(filler) + 1), len(tokens)))
+        tokens += statements[i]
         begin = spot
-    depths = tuple((made[i], spot * DEPTHS // (len(filler) + 1)) for spot, i in placed)
-    return tokens + filler[begin:], depths
+    return tokens + filler[begin:], tuple(facts)
 
 
 def ask_facts(
-    readers: Sequence[Reader], documents: Sequence[Document], watcher: Watcher
+    readers: Sequence[Reader], documents: Sequence[Document], sizes: CometConfig, watcher: Watcher
 ) -> list[Trial]:
-    """Have every reader read the documents, side by side, and asked for all their facts."""
-    exams = [Exam(d.tokens, tuple(fact.question for fact, _ in d.facts)) for d in documents]
+    """Have every reader read the documents, side by side, and asked for all their facts.
+
+    sizes: of the memory that is measured.
+    """
+    exams = [Exam(d.tokens, tuple(p.fact.question for p in d.facts)) for d in documents]
     return [
         Trial(
-            d.length, d.number, d.texts, depth, fact.kind, fact.question, fact.answer,
-            {name: _judged(said, fact.answer) for name, said in answers.items()},
+            d.length, d.number, d.texts, p.depth,
+            p.begin < sizes.chunks_of(len(d.tokens)) * sizes.chunk_size,
+            p.fact.kind, p.fact.question, p.fact.answer,
+            {name: _judged(said, p.fact.answer) for name, said in answers.items()},
         )
         for d, given in zip(documents, ask(readers, exams, ANSWER_TOKENS, watcher), strict=True)
-        for (fact, depth), answers in zip(d.facts, given, strict=True)
+        for p, answers in zip(d.facts, given, strict=True)
     ]  # fmt: skip
 
 
@@ -183,11 +206,13 @@ class Summary:
     """Shares of facts that one reader got exactly right; None where it was asked nothing.
 
     contained: those whose words are in the answer, whatever else it says, for readers that never
-    learnt to answer briefly. Depths are tenths, from 0.
+    learnt to answer briefly. in_memory: over facts that had been read into the memory. Depths are
+    tenths, from 0.
     """
 
     all: Estimate | None
     contained: Estimate | None
+    in_memory: Estimate | None
     by_length: dict[int, Estimate | None]
     by_depth: list[Estimate | None]
     by_kind: dict[str, Estimate | None]
@@ -213,6 +238,7 @@ def _summary(name: str, trials: Sequence[Trial]) -> Summary:
     return Summary(
         all=shares(),
         contained=estimate([s.contained for _, s in held], [_document(t) for t, _ in held]),
+        in_memory=shares(in_memory=True),
         by_length={n: shares(length=n) for n in lengths},
         by_depth=[shares(depth=d) for d in range(DEPTHS)],
         by_kind={kind: shares(kind=kind) for kind in sorted({t.kind for t in trials})},

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import isclose, pi, sqrt, tan
 
 import numpy as np
 from numpy.typing import NDArray
 
 Z = 1.959964
 DRAWS = 2000
+NO_WIDTH = 1e-9  # of an interval, but for rounding
 METHODS = {
     "wilson": "Wilson's interval; every document has one question, which is right or wrong",
     "wilson over documents": "Wilson's interval with the number of documents as the sample size, "
-    "because all scores are 0 or all are 1 and the bootstrap would give no width",
-    "unknown": "0 to 1: several questions about a single document say nothing of other documents",
+    "because the bootstrap would give no width",
+    "unknown": "0 to 1, or of a ratio 0 to any (null): a single document, or for a ratio documents "
+    "that are all alike, say nothing of other documents",
     "cluster bootstrap": f"2.5 and 97.5 % quantiles of {DRAWS} means, each over as many documents "
     "as there are, drawn with replacement, with all questions of each",
 }
@@ -42,23 +44,54 @@ class Estimate:
     method: str
 
 
+@dataclass(frozen=True)
+class Ratio:
+    """One mean as a multiple of another over the same questions, with its 95 % interval.
+
+    high: None where there is no bound. The rest is as in `Estimate`.
+    """
+
+    ratio: float
+    low: float
+    high: float | None
+    asked: int
+    documents: int
+    method: str
+
+
 def estimate(scores: Sequence[float], documents: Sequence[Hashable]) -> Estimate | None:
     """The mean of scores from 0 to 1, one a question; None if there are none.
 
+    scores: bools where a question is answered rightly or wrongly, and nothing in between.
     documents: what each score's question was about, in the same order.
     """
     if not scores:
         return None
     count, mean = len(set(documents)), sum(scores) / len(scores)
-    if count == len(scores) and set(scores) <= {0, 1}:
+    if count == len(scores) and all(isinstance(score, bool) for score in scores):
         method, (low, high) = "wilson", wilson(mean, count)
     elif count == 1:
         method, (low, high) = "unknown", (0.0, 1.0)
-    elif set(scores) <= {0} or set(scores) <= {1}:
-        method, (low, high) = "wilson over documents", wilson(mean, count)
     else:
-        method, (low, high) = "cluster bootstrap", bootstrap([[s] for s in scores], documents)
+        method, (low, high) = spread(mean, [[s] for s in scores], documents)
     return Estimate(_rounded(mean), _rounded(low), _rounded(high), len(scores), count, method)
+
+
+def ratio(pairs: Sequence[tuple[float, float]], documents: Sequence[Hashable]) -> Ratio | None:
+    """The mean of the first scores as a multiple of that of the second; None if that is 0.
+
+    pairs: scores from 0 to 1 of one question each; documents: what it was about, in that order.
+    """
+    reference = sum(second for _, second in pairs)
+    if not reference:
+        return None
+    count, found = len(set(documents)), sum(first for first, _ in pairs) / reference
+    # As an angle: a draw in which the second scores nothing then has its place, above all others.
+    low, high = bootstrap(pairs, documents, lambda means: np.arctan2(means[..., 0], means[..., 1]))
+    if count == 1 or isclose(low, high, abs_tol=NO_WIDTH):
+        return Ratio(_rounded(found), 0.0, None, len(pairs), count, "unknown")
+    top = None if isclose(high, pi / 2) else _rounded(tan(high))
+    return Ratio(_rounded(found), _rounded(tan(low)), top, len(pairs), count, "cluster bootstrap")
 
 
 def _rounded(share: float) -> float:
@@ -71,6 +104,21 @@ def wilson(mean: float, count: int) -> tuple[float, float]:
     middle = (mean + Z * Z / (2 * count)) / (1 + Z * Z / count)
     reach = Z / (1 + Z * Z / count) * sqrt(mean * (1 - mean) / count + Z * Z / (4 * count * count))
     return max(0.0, middle - reach), min(1.0, middle + reach)
+
+
+def spread(
+    score: float,
+    rows: Sequence[Sequence[float]],
+    documents: Sequence[Hashable],
+    combine: Callable[[NDArray], NDArray] = lambda means: means[..., 0],
+) -> tuple[str, tuple[float, float]]:
+    """The method and interval of a score from 0 to 1 of several documents: the bootstrap of its
+    rows, or, where that has no width, Wilson's of as many cases as there are documents.
+    """
+    low, high = bootstrap(rows, documents, combine)
+    if isclose(low, high, abs_tol=NO_WIDTH):
+        return "wilson over documents", wilson(score, len(set(documents)))
+    return "cluster bootstrap", (low, high)
 
 
 def bootstrap(

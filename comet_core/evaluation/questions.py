@@ -12,9 +12,9 @@ from importlib.util import find_spec
 from random import Random
 
 from comet_core.config import CometConfig
-from comet_core.evaluation.intervals import Estimate, estimate
+from comet_core.evaluation.intervals import Estimate, Ratio, estimate, ratio
 from comet_core.evaluation.readers import Exam, Reader, Watcher, ask
-from comet_core.evaluation.score import declines, exact_match, f1, normalized, rouge
+from comet_core.evaluation.score import contains, declines, exact_match, f1, normalized, rouge
 from comet_core.prompt import PromptFormat
 from comet_core.training.data import QADocument, Question
 
@@ -51,21 +51,25 @@ class Item:
 
 @dataclass(frozen=True)
 class Paper:
-    """What is read of a document, as token ids, and what is asked of it."""
+    """What is read of a document, as token ids, and what is asked of it. chunks: how many of it
+    are read into the memory; none where it is all tail."""
 
     document: str
     tokens: list[int]
+    chunks: int
     items: tuple[Item, ...]
 
 
 @dataclass(frozen=True)
 class Said:
-    """What a reader answered. declined: it said that this is not in the document. rouge_l: None
-    where the package rouge-score is not installed."""
+    """What a reader answered. contained: the words of an accepted answer stand in it. declined: it
+    said that this is not in the document. rouge_l: None where the package rouge-score is not
+    installed."""
 
     answer: str
     f1: float
     exact: bool
+    contained: bool
     rouge_l: float | None
     declined: bool
 
@@ -109,6 +113,7 @@ def _paper(
     return Paper(
         document.id,
         tokens,
+        plan.sizes.chunks_of(len(tokens)),
         (
             *(Item(q.question, q.answers, _distance(q, ends, plan.sizes)) for q in chosen),
             *(Item(q, ()) for q in _unanswerable(rng, document, others, plan.unanswerable)),
@@ -170,6 +175,7 @@ def _judged(said: str | None, accepted: Sequence[str]) -> Said | None:
         answer=said,
         f1=round(f1(said, accepted), 4),
         exact=exact_match(said, accepted),
+        contained=any(contains(said, a) for a in accepted if normalized(a)),
         rouge_l=round(rouge(said, accepted)["rougeL"], 4) if has_rouge else None,
         declined=declines(said),
     )
@@ -179,7 +185,8 @@ def _judged(said: str | None, accepted: Sequence[str]) -> Said | None:
 class Summary:
     """How one reader answered; None where there is nothing to say.
 
-    f1, exact: over answerable questions. rouge_l_long: over those whose every accepted answer is
+    f1, exact, contained: over answerable questions; the last is for readers that never learnt to
+    answer briefly. rouge_l_long: over those whose every accepted answer is
     longer than `LONG_WORDS` words. f1_by_distance: by chunks between answer and question.
     not_in_document: the share of unanswerable questions of which it says so; wrongly_not: that of
     answerable ones. against: its F1 as a multiple of every other reader's, over the questions that
@@ -188,11 +195,12 @@ class Summary:
 
     f1: Estimate | None
     exact: Estimate | None
+    contained: Estimate | None
     rouge_l_long: Estimate | None
     f1_by_distance: dict[str, Estimate | None]
     not_in_document: Estimate | None
     wrongly_not: Estimate | None
-    against: dict[str, float | None]
+    against: dict[str, Ratio | None]
 
 
 def summarize(trials: Sequence[Trial]) -> dict[str, Summary]:
@@ -210,6 +218,7 @@ def _summary(name: str, trials: Sequence[Trial]) -> Summary:
     return Summary(
         f1=_mean([(t, said.f1) for t, said in answerable]),
         exact=_mean([(t, said.exact) for t, said in answerable]),
+        contained=_mean([(t, said.contained) for t, said in answerable]),
         rouge_l_long=_mean(
             [
                 (t, said.rouge_l)
@@ -238,13 +247,12 @@ def _mean(scored: Sequence[tuple[Trial, float]]) -> Estimate | None:
     return estimate([score for _, score in scored], [t.document for t, _ in scored])
 
 
-def _ratio(name: str, other: str, trials: Sequence[Trial]) -> float | None:
-    pairs = [
-        (mine.f1, theirs.f1)
+def _ratio(name: str, other: str, trials: Sequence[Trial]) -> Ratio | None:
+    both = [
+        (t, (mine.f1, theirs.f1))
         for t in trials
         if t.accepted
         and (mine := t.answers[name]) is not None
         and (theirs := t.answers[other]) is not None
     ]
-    reference = sum(theirs for _, theirs in pairs)
-    return round(sum(mine for mine, _ in pairs) / reference, 3) if reference else None
+    return ratio([pair for _, pair in both], [t.document for t, _ in both])

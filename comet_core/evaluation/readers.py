@@ -16,6 +16,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from comet_core.backbone import Backbone
 from comet_core.checkpoint import LoadedModel
+from comet_core.evaluation.forms import Form
 from comet_core.generation import Sampling, answer
 from comet_core.memory import MemoryState
 from comet_core.prefixes import Prefix, must_fold, open_state
@@ -116,7 +117,8 @@ class MemoryReader:
 
 
 class NothingReader(MemoryReader):
-    """The same model, asked without any document: the floor, what can be guessed."""
+    """The same model, asked without any document. It learnt to say then that this is not in the
+    document, so it hardly guesses."""
 
     def __init__(self, loaded: LoadedModel) -> None:
         super().__init__(loaded, "nothing", "the same model, without any document")
@@ -130,8 +132,9 @@ class NothingReader(MemoryReader):
 class WindowReader:
     """A bare language model that has the document, or the end of it, in its window.
 
-    last: it sees only so many tokens from the end of a document; all of it, if None. instruction:
-    what every question begins with. Reads one document at a time.
+    form: how that is filled. last: it sees at most so many tokens from the end of a document, and
+    no more than fit; all of it, or it does not answer, if None. instruction: what every question
+    begins with. Reads one document at a time.
     """
 
     def __init__(
@@ -140,14 +143,21 @@ class WindowReader:
         about: dict[str, Any],
         backbone: PreTrainedModel,
         prompt: PromptFormat,
+        form: Form,
         last: int | None = None,
         instruction: str = "",
     ) -> None:
         self.name = name
         self.backbone: Any = backbone
-        self.prompt, self.last, self.instruction = prompt, last, instruction
+        self.prompt, self.form, self.last, self.instruction = prompt, form, last, instruction
         self.window = Backbone(backbone).max_rows
-        self.about = {**about, "window": self.window, "last": last, "instruction": instruction}
+        self.about = {
+            **about,
+            "window": self.window,
+            "last": last,
+            "format": form.name,
+            "instruction": instruction,
+        }
 
     def answer(
         self, exams: Sequence[Exam], max_tokens: int, watcher: Watcher
@@ -156,20 +166,29 @@ class WindowReader:
 
     @torch.inference_mode()
     def _say(self, exam: Exam, max_tokens: int, watcher: Watcher) -> Iterator[str | None]:
-        document = list(exam.tokens if self.last is None else exam.tokens[-self.last :])
-        blocks = [self.prompt.question(self.instruction + q) for q in exam.questions]
-        fits = [len(document) + len(block) + max_tokens <= self.window for block in blocks]
+        blocks = [self.form.ask(self.instruction + q) for q in exam.questions]
+        document = self._seen(exam.tokens, max(map(len, blocks), default=0) + max_tokens)
+        before = self.form.fill(document)
+        fits = [len(before) + len(block) + max_tokens <= self.window for block in blocks]
         held = DynamicCache()
-        if document and any(fits):
+        if before and any(fits):
             watcher.reading(self.name, 0, len(document))
-            self._logits(document, held)
+            self._logits(before, held)
             watcher.reading(self.name, len(document), len(document))
         for block, fit in zip(blocks, fits, strict=True):
             yield self._write(block, held, max_tokens) if fit else None
             watcher.answered(self.name)
-            written = held.get_seq_length() - len(document)
+            written = held.get_seq_length() - len(before)
             if written > 0:
                 held.crop(-written)
+
+    def _seen(self, tokens: Sequence[int], behind: int) -> Sequence[int]:
+        """What it sees of a document, if so many tokens stand `behind` it at most."""
+        if self.last is None:
+            return tokens
+        around = len(self.form.opening) + len(self.form.gap)
+        seen = max(0, min(self.last, self.window - around - behind))
+        return tokens[max(0, len(tokens) - seen) :]
 
     def _write(self, block: list[int], held: DynamicCache, max_tokens: int) -> str:
         """The most likely answer to a question behind what the cache holds, which grows."""

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from comet_core.errors import CometError
-from comet_core.evaluation.intervals import bootstrap, estimate
+from comet_core.evaluation.intervals import estimate, spread
 from comet_core.evaluation.readers import Exam, Reader, Watcher, ask
 from comet_core.evaluation.score import ROUGE, exact_match, f1, rouge
 from comet_core.training.data import DataNotFound
@@ -203,19 +203,21 @@ class TaskScore:
 @dataclass(frozen=True)
 class Summary:
     """A reader's scores by task (None: held none of its documents), and their mean; complete: over
-    all seven tasks, as the published figure is."""
+    all questions of all seven tasks, as the published figure is."""
 
     tasks: dict[str, TaskScore | None]
     mean: float | None
     complete: bool
 
 
-def summarize(trials: Sequence[Trial]) -> dict[str, Summary]:
-    """A summary for every reader, by name; of at least one trial."""
-    return {name: _summary(name, trials) for name in trials[0].answers}
+def summarize(trials: Sequence[Trial], limited: bool = False) -> dict[str, Summary]:
+    """A summary for every reader, by name; of at least one trial. limited: not all questions of the
+    files were asked.
+    """
+    return {name: _summary(name, trials, limited) for name in trials[0].answers}
 
 
-def _summary(name: str, trials: Sequence[Trial]) -> Summary:
+def _summary(name: str, trials: Sequence[Trial], limited: bool) -> Summary:
     tasks = {
         task: _score(name, [t for t in trials if t.task == task])
         for task in TASKS
@@ -225,7 +227,9 @@ def _summary(name: str, trials: Sequence[Trial]) -> Summary:
     return Summary(
         tasks,
         round(sum(scores) / len(scores), 2) if scores else None,
-        len(scores) == len(TASKS),
+        not limited
+        and len(tasks) == len(TASKS)
+        and all(t.answers[name] is not None for t in trials),
     )
 
 
@@ -235,7 +239,8 @@ def _score(name: str, trials: Sequence[Trial]) -> TaskScore | None:
     keys = ROUGE if metric == "rouge" else (metric,)
     rows = [[said.scores[key] for key in keys] for _, said in held]
     documents = [t.document for t, _ in held]
-    found = estimate([row[0] for row in rows], documents)
+    binary = metric == "exact match"
+    found = estimate([bool(row[0]) if binary else row[0] for row in rows], documents)
     if found is None:
         return None
     means = np.array(rows).mean(axis=0)
@@ -243,7 +248,7 @@ def _score(name: str, trials: Sequence[Trial]) -> TaskScore | None:
     if metric == "rouge":
         score = float(geometric_mean(means))
         if found.documents > 1:
-            method, (low, high) = "cluster bootstrap", bootstrap(rows, documents, geometric_mean)
+            method, (low, high) = spread(score, rows, documents, geometric_mean)
     return TaskScore(
         metric=metric,
         score=round(score * 100, 2),

@@ -107,6 +107,8 @@ def test_facts_by_all_readers(evaluate, tiny_model: Path, folder: Path, capsys) 
     assert summary["all"]["asked"] == 8 and summary["all"]["documents"] == 4
     assert result["summary"]["window"]["all"]["asked"] == 4
     assert result["summary"]["window"]["by_length"]["2500"] is None
+    assert result["summary"]["last"]["all"]["asked"] == 8, "as much as fits is seen of any length"
+    assert summary["in_memory"]["asked"] == sum(t["in_memory"] for t in result["trials"]) > 0
     assert (folder / "results" / "facts.png").read_bytes().startswith(PNG)
     shown = capsys.readouterr()
     assert "Facts exactly right" in shown.out
@@ -133,10 +135,33 @@ def test_qa_of_two_documents(evaluate, capsys) -> None:
     assert summary["memory"]["f1"]["asked"] == 4
     assert summary["memory"]["not_in_document"]["asked"] == 2, "February was very cold only there"
     assert "nothing" in summary["memory"]["against"]
+    assert "contained" in summary["memory"]
+    (data,) = result["setting"]["data"].values()
+    assert data["chunks"] == [length // 16 for length in data["lengths"]] and min(data["chunks"])
+    assert data["all_tail"] == 0
     assert {trial["data"] for trial in result["trials"]} == {name}
     assert len(result["trials"]) == 6
-    shown = capsys.readouterr().out
-    assert "not in the document" in shown and "F1 by chunks" in shown
+    shown = capsys.readouterr()
+    assert "not in the document" in shown.out and "F1 by chunks" in shown.out
+    assert "F1 as a multiple" in shown.out and "Warning" not in shown.err
+
+
+def test_documents_that_are_all_tail_are_warned_of(evaluate, folder: Path, capsys) -> None:
+    (folder / "tiny.jsonl").write_text(
+        '{"id": "a", "title": "a", "sections": ["Rain."],'
+        ' "qas": [{"question": "What?", "answers": ["Rain"], "sections": [0]}]}\n'
+    )
+    words = ["--out", "o.json", "--reader", "nothing"]
+    (data,) = evaluate("qa", "tiny.jsonl", *words)["setting"]["data"].values()
+    assert (data["chunks"], data["all_tail"]) == ([0], 1)
+    assert capsys.readouterr().err.count("Warning: All documents are short enough") == 1
+    evaluate("qa", "tiny.jsonl", "train.jsonl", *words)
+    assert "Warning" not in capsys.readouterr().err
+    words = ["--out", "o.json", "--trials", "1"]
+    evaluate("ablation", "tiny.jsonl", *words)
+    assert "Warning: All documents" in capsys.readouterr().err
+    evaluate("ablation", "book.txt", "tiny.jsonl", *words, "--length", "120")
+    assert "Warning" not in capsys.readouterr().err
 
 
 def test_ablation_of_facts_and_questions(evaluate, folder: Path) -> None:
@@ -168,7 +193,8 @@ def test_scrolls_from_a_local_file(evaluate, capsys) -> None:
     assert result["summary"]["memory"]["tasks"]["qasper"]["metric"] == "f1"
     assert not result["summary"]["memory"]["complete"]
     assert result["trials"][0]["question"] == "Who slept?"
-    assert "qasper" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "qasper" in shown and " of 1" in shown
 
 
 def test_an_interrupted_evaluation_keeps_what_it_found(

@@ -1,5 +1,7 @@
 """Measuring: scores are those of SQuAD, trials are what they claim to be."""
 
+from typing import Any
+
 import pytest
 from comet_core_evaluation import Scripted, Silent, make_loaded
 
@@ -12,7 +14,7 @@ from comet_core.evaluation.readers import MemoryReader, NothingReader
 from comet_core.evaluation.score import contains, declines, exact_match, f1, rouge
 from comet_core.prompt import NOT_IN_DOCUMENT
 from comet_core.training.data import QADocument, Question
-from comet_core.training.facts import MAKERS
+from comet_core.training.facts import MAKERS, Fact
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +54,13 @@ def test_declining_is_said_word_for_word() -> None:
     assert not declines("That is not in the document, but in another.")
 
 
+SIZES = CometConfig(50)
+
+
+def facts_of(document: facts.Document) -> list[Fact]:
+    return [planted.fact for planted in document.facts]
+
+
 def tokens_of(loaded: LoadedModel, text: str) -> list[int]:
     return loaded.prompt.text(text)
 
@@ -63,8 +72,10 @@ def test_planted_texts_hold_their_facts_where_they_say(loaded: LoadedModel, coun
         assert len(document.tokens) == 1000 and document.texts == ("book",)
         said = loaded.prompt.decode(document.tokens)
         assert len(document.facts) == count
-        for fact, depth in document.facts:
+        for planted in document.facts:
+            fact, depth = planted.fact, planted.depth
             spot = said.index(f" {fact.statement}")
+            assert loaded.prompt.decode(document.tokens[planted.begin :]).startswith(said[spot:])
             where = spot / (len(said) - len(fact.statement) - 1)
             assert abs(where - (depth + 0.5) / 10) <= 0.051 + 0.1 * (count > 1)  # others before it
             assert spot == 0 or said[spot - 1] == "."
@@ -74,15 +85,15 @@ def test_thirty_two_facts_of_all_kinds_are_all_there(loaded: LoadedModel) -> Non
     text = Text(("book",), tokens_of(loaded, "It rained. We slept. " * 400))
     (document,) = plant_facts(loaded.prompt, [text], Plan([6000], list(MAKERS), 32, 1, seed=3))
     said = loaded.prompt.decode(document.tokens)
-    assert len({fact.question for fact, _ in document.facts}) == 32
-    assert all(fact.statement in said for fact, _ in document.facts)
-    assert {depth for _, depth in document.facts} == set(range(10))
+    assert len({fact.question for fact in facts_of(document)}) == 32
+    assert all(fact.statement in said for fact in facts_of(document))
+    assert {planted.depth for planted in document.facts} == set(range(10))
 
 
 def test_depths_go_round_the_tenths(loaded: LoadedModel) -> None:
     text = Text(("book",), tokens_of(loaded, "It rained. We slept. " * 400))
     planted = plant_facts(loaded.prompt, [text], Plan([2000], ["number"], 1, 20, 1))
-    depths = [document.facts[0][1] for document in planted]
+    depths = [document.facts[0].depth for document in planted]
     assert all(abs(depth - number % 10) <= 1 for number, depth in enumerate(depths))
     assert set(depths) == set(range(10))
 
@@ -119,7 +130,7 @@ def test_every_length_depth_and_kind_is_counted(loaded: LoadedModel) -> None:
     documents = list(plant_facts(loaded.prompt, [text], plan))
     assert documents == list(plant_facts(loaded.prompt, [text], plan))
     watcher = Silent()
-    trials = ask_facts([MemoryReader(loaded), NothingReader(loaded)], documents, watcher)
+    trials = ask_facts([MemoryReader(loaded), NothingReader(loaded)], documents, SIZES, watcher)
     assert watcher.count == 2 * len(trials) == 2 * plan.questions == 80
     for summary in facts.summarize(trials).values():
         assert summary.all and summary.all.asked == 40
@@ -133,29 +144,44 @@ def test_every_length_depth_and_kind_is_counted(loaded: LoadedModel) -> None:
 def test_right_and_wrong_and_unread_facts_are_told_apart(loaded: LoadedModel) -> None:
     text = Text(("book",), tokens_of(loaded, "It rained. We slept. " * 200))
     documents = list(plant_facts(loaded.prompt, [text], Plan([900], ["number"], 4, 3, 1)))
-    known = {fact.question: fact.answer for document in documents for fact, _ in document.facts}
+    known = {fact.question: fact.answer for document in documents for fact in facts_of(document)}
     readers = [
         Scripted("knows", known),
         Scripted("talks", {q: f"I believe it is {a}, yes." for q, a in known.items()}),
         Scripted("guesses", dict.fromkeys(known, "12")),
         Scripted("cannot", dict.fromkeys(known)),
     ]
-    summaries = facts.summarize(ask_facts(readers, documents, Silent()))
+    summaries = facts.summarize(ask_facts(readers, documents, SIZES, Silent()))
     assert [s.all.mean if s.all else None for s in summaries.values()] == [1.0, 0.0, 0.0, None]
     contained = [s.contained.mean if s.contained else None for s in summaries.values()]
     assert contained == [1.0, 1.0, 0.0, None]
     assert summaries["knows"].all and summaries["knows"].all.documents == 3
 
 
+def test_facts_in_the_memory_are_told_from_those_in_the_tail(loaded: LoadedModel) -> None:
+    text = Text(("book",), tokens_of(loaded, "It rained. We slept. " * 200))
+    documents = list(plant_facts(loaded.prompt, [text], Plan([900], ["number"], 8, 2, 1)))
+    sizes = CometConfig(50, tail_tokens=400)  # 500 tokens of 900 are read
+    known = {p.fact.question: p.fact.answer for d in documents for p in d.facts if p.begin >= 500}
+    trials = ask_facts([Scripted("tail", known)], documents, sizes, Silent())
+    assert [t.in_memory for t in trials] == [p.begin < 500 for d in documents for p in d.facts]
+    found = facts.summarize(trials)["tail"]
+    read = sum(t.in_memory for t in trials)
+    assert found.in_memory and (found.in_memory.mean, found.in_memory.asked) == (0.0, read)
+    assert found.all and found.all.mean == pytest.approx(1 - read / 16) and 0 < read < 16
+    held = ask_facts([Scripted("tail", known)], documents, CometConfig(901), Silent())
+    assert facts.summarize(held)["tail"].in_memory is None
+
+
 def test_all_readers_are_given_the_same(loaded: LoadedModel) -> None:
     text = Text(("book",), tokens_of(loaded, "It rained. We slept. " * 200))
     documents = list(plant_facts(loaded.prompt, [text], Plan([300], ["number"], 2, 5, 1)))
     first, second = Scripted("first", {}), Scripted("second", {})
-    ask_facts([first, MemoryReader(loaded), second], documents, Silent())
+    ask_facts([first, MemoryReader(loaded), second], documents, SIZES, Silent())
     assert first.seen == second.seen
     assert [exam.tokens for exam in first.seen] == [d.tokens for d in documents]
     assert [list(exam.questions) for exam in first.seen] == [
-        [fact.question for fact, _ in d.facts] for d in documents
+        [fact.question for fact in facts_of(d)] for d in documents
     ]
 
 
@@ -163,8 +189,8 @@ def test_readers_do_not_disturb_each_other(loaded: LoadedModel) -> None:
     text = Text(("book",), tokens_of(loaded, "It rained. We slept. " * 200))
     documents = list(plant_facts(loaded.prompt, [text], Plan([300], ["number"], 1, 3, 1)))
     memory, nothing = MemoryReader(loaded), NothingReader(loaded)
-    alone = ask_facts([memory], documents, Silent())
-    together = ask_facts([nothing, memory], documents, Silent())
+    alone = ask_facts([memory], documents, SIZES, Silent())
+    together = ask_facts([nothing, memory], documents, SIZES, Silent())
     assert [t.answers["memory"] for t in alone] == [t.answers["memory"] for t in together]
 
 
@@ -188,7 +214,7 @@ SEA = QADocument(
 )
 
 
-def plan(**changes: int) -> questions.Plan:
+def plan(**changes: Any) -> questions.Plan:
     return questions.Plan(
         **{
             **{"questions": 10, "unanswerable": 0, "max_tokens": 10_000, "sizes": CometConfig(50)},
@@ -206,6 +232,13 @@ def test_questions_are_asked_of_what_was_read(loaded: LoadedModel) -> None:
     (paper,) = choose_questions(loaded.prompt, [RAIN], plan())
     assert {item.question for item in paper.items} == {"When did it rain?", "When did we sleep?"}
     assert choose_questions(loaded.prompt, [RAIN], plan(max_tokens=first - 1)) == []
+
+
+def test_a_paper_says_how_much_of_it_is_in_the_memory(loaded: LoadedModel) -> None:
+    tokens = sum(len(loaded.prompt.text(s + "\n\n")) for s in RAIN.sections)
+    for size, chunks in ((tokens + 1, 0), (tokens, 1), (tokens // 3, 3)):
+        (paper,) = choose_questions(loaded.prompt, [RAIN], plan(sizes=CometConfig(size)))
+        assert paper.chunks == chunks
 
 
 def test_distances_are_chunks_between_the_section_and_the_question(loaded: LoadedModel) -> None:
@@ -249,9 +282,9 @@ def test_a_reader_is_scored_on_what_it_can_answer_and_what_it_cannot(loaded: Loa
     right = {f"{n}?": f"the answer {n}" for n in range(5)}
     unanswerable = ["Why?", "Who?"]
     papers = [
-        questions.Paper("a", tokens, tuple(Item(q, (a, "x"), n // 2) for n, (q, a) in
+        questions.Paper("a", tokens, 0, tuple(Item(q, (a, "x"), n // 2) for n, (q, a) in
                                            enumerate(right.items()))),
-        questions.Paper("b", tokens, tuple(Item(q, ()) for q in unanswerable)),
+        questions.Paper("b", tokens, 0, tuple(Item(q, ()) for q in unanswerable)),
     ]  # fmt: skip
     good = Scripted("good", {**right, **dict.fromkeys(unanswerable, NOT_IN_DOCUMENT)})
     shy = Scripted("shy", dict.fromkeys([*right, *unanswerable], NOT_IN_DOCUMENT))
@@ -265,16 +298,32 @@ def test_a_reader_is_scored_on_what_it_can_answer_and_what_it_cannot(loaded: Loa
     assert found["shy"].wrongly_not and found["shy"].wrongly_not.mean == 1.0
     assert found["half"].f1 and found["half"].f1.asked == len(right) == 5
     expected = sum(f1(f"{a} {a}", [a]) for a in right.values()) / 5
-    assert found["half"].against["good"] == pytest.approx(expected, abs=1e-3)
+    against = found["half"].against["good"]
+    assert against and against.ratio == pytest.approx(expected, abs=1e-3)
+    assert (against.low, against.high, against.asked) == (0, None, 5), "of a single document"
     assert found["half"].against["shy"] is None
+    assert found["half"].exact and found["half"].exact.mean == 0.0
+    assert found["half"].contained and found["half"].contained.mean == 1.0
+    assert found["shy"].contained and found["shy"].contained.mean == 0.0
     asked = {label: e.asked for label, e in found["good"].f1_by_distance.items() if e}
     assert asked == {"0": 2, "1": 2, "2-3": 1}
+
+
+def test_an_answer_is_contained_by_its_words(loaded: LoadedModel) -> None:
+    """An accepted answer without words is in every text, and says nothing."""
+    said = {"Who?": "It was Anna, I think.", "Which?": "a bananas", "What?": "anything"}
+    accepted = {"Who?": ("Bob", "anna"), "Which?": ("banana",), "What?": ("the",)}
+    paper = questions.Paper("d", [1], 0, tuple(Item(q, a) for q, a in accepted.items()))
+    trials = ask_questions([Scripted("r", said)], [paper], 32, Silent())
+    contained = [said.contained for t in trials if (said := t.answers["r"])]
+    assert contained == [True, False, False]
 
 
 def test_rouge_is_of_long_answers_only(loaded: LoadedModel) -> None:
     paper = questions.Paper(
         "d",
         tokens_of(loaded, "It rained."),
+        0,
         (Item("Long?", ("it rained all night in the old town",)), Item("Short?", ("rain",))),
     )
     reader = Scripted("r", {"Long?": "it rained all night", "Short?": "rain"})

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from comet_core.evaluation.intervals import METHODS, Z, bootstrap, estimate, wilson
+from comet_core.evaluation.intervals import METHODS, Z, bootstrap, estimate, ratio, wilson
 
 
 def test_wilson_is_that_of_the_tables() -> None:
@@ -24,7 +24,7 @@ def test_wilson_of_all_or_none_has_a_closed_form(count: int) -> None:
 @given(asked=st.integers(2, 300), data=st.data())
 def test_an_interval_holds_its_mean_and_shrinks_with_more_documents(asked: int, data) -> None:
     right = data.draw(st.integers(0, asked))
-    scores = [1] * right + [0] * (asked - right)
+    scores = [True] * right + [False] * (asked - right)
     found, more = estimate(scores, range(asked)), estimate(scores * 10, range(asked * 10))
     assert found and more and found.method in METHODS
     assert 0 <= found.low <= found.mean <= found.high <= 1
@@ -32,10 +32,17 @@ def test_an_interval_holds_its_mean_and_shrinks_with_more_documents(asked: int, 
 
 
 def test_one_question_a_document_is_wilsons() -> None:
-    found = estimate([1] * 95 + [0] * 5, range(100))
+    found = estimate([True] * 95 + [False] * 5, range(100))
     assert found and found.method == "wilson"
     assert (found.mean, found.low, found.high) == (0.95, 0.8882, 0.9785)
     assert found.asked == found.documents == 100
+
+
+def test_scores_that_could_lie_between_are_never_a_share() -> None:
+    found = estimate([1.0] * 95 + [0.0] * 5, range(100))
+    assert found and found.method == "cluster bootstrap"
+    single = estimate([1.0], ["a"])
+    assert single and (single.low, single.high, single.method) == (0.0, 1.0, "unknown")
 
 
 @given(
@@ -84,6 +91,50 @@ def test_where_all_are_right_the_documents_are_counted() -> None:
     found = estimate([1.0] * 40, [n // 4 for n in range(40)])
     assert found and found.method == "wilson over documents"
     assert (found.low, found.high) == (round(10 / (10 + Z * Z), 4), 1.0)
+
+
+def test_where_all_score_the_same_the_documents_are_counted() -> None:
+    found = estimate([0.3] * 30, range(30))
+    assert found and found.method == "wilson over documents"
+    assert (found.low, found.high) == tuple(round(end, 4) for end in wilson(0.3, 30))
+
+
+def test_a_ratio_of_independent_means_has_the_interval_of_its_logarithm() -> None:
+    """The delta method: the variance of log(a / b) is that of a over a squared, and of b."""
+    first, second = np.random.default_rng(1).random((2, 1000))
+    pairs = list(zip(2 * first, second, strict=True))
+    found = ratio(pairs, range(1000))
+    assert found and found.method == "cluster bootstrap"
+    assert found.ratio == pytest.approx(2 * first.mean() / second.mean(), abs=1e-4)
+    deviation = sqrt(sum(x.var() / x.mean() ** 2 / 1000 for x in (first, second)))
+    assert found.high is not None
+    assert np.log([found.low, found.high]) == pytest.approx(
+        np.log(found.ratio) + np.array([-Z, Z]) * deviation, abs=0.01
+    )
+    assert (found.asked, found.documents) == (1000, 1000)
+
+
+def test_a_ratio_is_over_the_same_questions_of_the_same_documents() -> None:
+    """Where every document is read twice as well by one, nothing of the ratio is left to chance."""
+    scores = [0.1, 0.2, 0.3, 0.4]
+    found = ratio([(2 * s, s + 1e-4 * n) for n, s in enumerate(scores)], "abcd")
+    assert found and found.high is not None
+    assert found.ratio == pytest.approx(2, abs=0.01) and found.high - found.low < 0.01
+
+
+def test_a_ratio_to_what_may_be_nothing_has_no_bound() -> None:
+    found = ratio([(0.5, 0.0), (0.4, 0.0), (0.6, 0.2)], "abc")
+    assert found and (found.ratio, found.high) == (7.5, None)
+    assert 0 < found.low < 7.5
+    assert ratio([(0.5, 0.0)] * 3, "abc") is None
+    assert ratio([], []) is None
+
+
+@pytest.mark.parametrize("documents", ["aaa", "abc"])
+def test_documents_that_are_one_or_all_alike_say_nothing_of_a_ratio(documents: str) -> None:
+    found = ratio([(0.0, 0.5)] * 3, documents)
+    assert found and (found.ratio, found.low, found.high) == (0.0, 0.0, None)
+    assert found.method == "unknown" in METHODS
 
 
 def test_a_single_document_says_nothing_of_others() -> None:

@@ -8,6 +8,7 @@ import pytest
 from comet_core_evaluation import Scripted, Silent
 
 from comet_core.evaluation import scrolls
+from comet_core.evaluation.intervals import wilson
 from comet_core.evaluation.readers import Reader
 from comet_core.evaluation.scrolls import TASKS, UnknownTask, ask_papers, load_papers, task_of
 from comet_core.training.data import DataNotFound
@@ -96,6 +97,16 @@ def test_a_perfect_reader_scores_a_hundred_in_all_seven_tasks(tmp_path: Path) ->
     assert found["perfect"].mean == 100 and found["perfect"].complete
     assert found["silent"].mean == 0
     assert list(found["perfect"].tasks) == list(TASKS)
+    assert not scrolls.summarize(trials, limited=True)["perfect"].complete
+    rouge = found["perfect"].tasks["qmsum"]
+    assert rouge and rouge.method == "wilson over documents"
+    assert (rouge.low, rouge.high) == tuple(round(100 * end, 2) for end in wilson(1.0, 2))
+    score = found["perfect"].tasks["quality"]
+    assert score and score.method == "wilson"
+    score = found["perfect"].tasks["qasper"]
+    assert score and score.method == "wilson over documents"
+    trials[0].answers["perfect"] = None
+    assert not scrolls.summarize(trials)["perfect"].complete
 
 
 def test_a_summary_is_scored_by_the_geometric_mean_of_mean_rouge(tmp_path: Path) -> None:

@@ -92,10 +92,12 @@ def tokenize(document: QADocument, prompt: PromptFormat) -> TokenizedDocument:
     flat = [piece for section in pieces for piece in section]
 
     def placed(question: Question) -> Question:
-        whole = [n for s in question.sections for n in range(starts[s], starts[s + 1])]
         answers = [answer.casefold() for answer in question.answers]
-        told = [n for n in whole if any(answer in flat[n].casefold() for answer in answers)]
-        return replace(question, sections=tuple(told or whole))
+        held: list[int] = []
+        for section in question.sections:
+            whole = range(starts[section], starts[section + 1])
+            held += [n for n in whole if any(a in flat[n].casefold() for a in answers)] or whole
+        return replace(question, sections=tuple(held))
 
     return TokenizedDocument(
         tuple(prompt.text(piece) for piece in flat), tuple(map(placed, document.questions))

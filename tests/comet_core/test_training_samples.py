@@ -107,6 +107,13 @@ def test_an_answer_in_words_of_its_own_needs_the_whole_section() -> None:
     assert who == (0,)
 
 
+def test_a_question_of_several_sections_needs_them_all() -> None:
+    questions = (Question("Who writes, and where?", ("Ada",), (0, 2)),)
+    sections = ("Ada writes.", " ".join(SENTENCES), "It is in London.")
+    document = tokenize(QADocument("a", sections, questions), PROMPT)
+    assert document.questions[0].sections == (0, len(document.sections) - 1)
+
+
 def test_what_a_text_does_not_answer_is_asked(documents: list[TokenizedDocument]) -> None:
     reading = Reading([300], 20, 8)
     known = {q.question: q for document in documents for q in document.questions}

@@ -16,6 +16,7 @@ from comet_core.config import CometConfig
 from comet_core.lora import add_lora
 from comet_core.model import CometModel
 from comet_core.training.recipe import Recipe, Stage, free_rows
+from comet_core.training.samples import CUE, PASSAGE
 
 QUESTION_TOKENS = 48  # of a question with its answer, the tokens of the prompt format included
 ANSWER_TOKENS = 8
@@ -114,11 +115,12 @@ def _footprint(
         texts * shape.layers * (row * live + key * (live + memory) + memory_row * memory)
         for memory in before
     ]
-    asked = questions * QUESTION_TOKENS
+    answer = PASSAGE - CUE if stage.recited else ANSWER_TOKENS
+    asked = questions * (PASSAGE if stage.recited else QUESTION_TOKENS)
     asking = row * asked + key * (asked + texts * (after + tail))
     held = texts * tail * (key if stage.frozen_tail else row + key)
     answers = shape.layers * (asking + held + texts * memory_row * after)
-    answers += questions * ANSWER_TOKENS * shape.vocabulary * (width + 3 * FLOAT32)
+    answers += questions * answer * shape.vocabulary * (width + 3 * FLOAT32)
     one_at_a_time = recipe.checkpoint_chunks
     copies = width if width < FLOAT32 else 0  # the adapters, cast once a step
     return Footprint(

@@ -27,7 +27,13 @@ from comet_core.training.checkpoint import load_run, save_run, trainable
 from comet_core.training.data import TokenizedDocument
 from comet_core.training.objective import Objective, answer_loss, window_loss
 from comet_core.training.recipe import QUESTION_ROWS, BadRecipe, Recipe, Stage, free_rows
-from comet_core.training.samples import FactSampler, QuestionSampler, Reading, Sample
+from comet_core.training.samples import (
+    FactSampler,
+    PassageSampler,
+    QuestionSampler,
+    Reading,
+    Sample,
+)
 
 CHECKPOINT_SECONDS = 300
 METRICS_FILE = "metrics.jsonl"
@@ -85,6 +91,7 @@ class Trainer:
                     parameter.requires_grad_(False)
         self.facts = FactSampler(prompt, documents)
         self.questions = QuestionSampler(prompt, documents)
+        self.passages = PassageSampler(documents)
         self.optimizer = torch.optim.AdamW(self._groups(), betas=(0.9, 0.98), weight_decay=0.0)
         self.step = self.stage_step = 0
         self.stage_number = self.course[0] if self.course else 0
@@ -261,7 +268,17 @@ class Trainer:
     def _draw(self, rng: Random, stage: Stage) -> tuple[str, Reading, list[Sample]]:
         reading = stage.reading(rng, self.model.config, self.model.backbone.max_rows)
         count = max(1, stage.step_tokens // reading.length)
-        if rng.random() < stage.qa_share:
+        kind = rng.random()
+        if kind < stage.recited:
+            return (
+                "passages",
+                reading,
+                [
+                    self.passages.sample(rng, reading, stage.questions, stage.asked_of)
+                    for _ in range(count)
+                ],
+            )
+        if kind < stage.recited + stage.qa_share:
             drawn = (
                 self.questions.sample(
                     rng, reading, stage.questions, stage.unanswerable, stage.asked_of

@@ -42,6 +42,9 @@ class Stage:
     """Questions asked of a text at most, all of one reading."""
     qa_share: float = 0.0
     """Share of steps whose questions are people's questions about real documents."""
+    recited: float = 0.0
+    """Share of steps in which passages of the text are asked for by their first tokens, `questions`
+    a text."""
     unanswerable: float = 0.0
     """Share of questions that the text does not answer; what is right is then to say so."""
     asked_of: Part = "text"
@@ -69,12 +72,19 @@ class Stage:
     def __post_init__(self) -> None:
         if unknown := set(self.kinds) - MAKERS.keys():
             raise ValueError(f"kinds are {', '.join(MAKERS)}, got {', '.join(sorted(unknown))}")
-        shares = {"qa_share": self.qa_share, "unanswerable": self.unanswerable}
-        for name, share in (shares | {"mixed_with": sum(self.mixed_with.values())}).items():
+        unjudged = self.qa_share + self.recited
+        shares = {
+            "qa_share": self.qa_share,
+            "recited": self.recited,
+            "qa_share + recited": unjudged,
+            "unanswerable": self.unanswerable,
+            "mixed_with": sum(self.mixed_with.values()),
+        }
+        for name, share in shares.items():
             if not 0 <= share <= 1:
                 raise ValueError(f"{name} is a share from 0 to 1, got {share}")
-        if self.qa_share == 1 and self.max_steps is None:
-            raise ValueError("only answers about facts are judged: a qa_share of 1 needs max_steps")
+        if unjudged == 1 and self.max_steps is None:
+            raise ValueError("only answers about facts are judged: without any, give max_steps")
         sizes = {f"chunk_sizes[{n}]": size for n, size in enumerate(self.chunk_sizes)}
         counts = {name: getattr(self, name) for name in ("questions", "step_tokens", "judged")}
         for name, count in (sizes | counts | {"facts": self.facts[0]}).items():

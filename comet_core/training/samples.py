@@ -19,6 +19,7 @@ from comet_core.prompt import NOT_IN_DOCUMENT, PromptFormat
 from comet_core.training.data import Question, TokenizedDocument
 from comet_core.training.facts import Fact, make_facts
 
+PASSAGE, CUE = 64, 8  # tokens of a passage, and those of them that ask for the rest
 TRIES = 20  # at drawing a question that a text does not answer, or a fact that fits in it
 
 
@@ -27,7 +28,7 @@ Part = Literal["text", "read", "tail"]
 
 
 class TextTooShort(CometError):
-    """A text has no room for a fact."""
+    """A text has no room for a fact or a passage."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,16 @@ class Reading:
         return len(ends) - 1 - bisect_right(ends, position)
 
 
+def running_text(rng: Random, texts: Sequence[list[int]], length: int) -> list[int]:
+    """`length` tokens of running text, from as many texts as it takes."""
+    tokens: list[int] = []
+    while len(tokens) < length:
+        text = rng.choice(texts)
+        start = rng.randrange(max(1, len(text) - (length - len(tokens))))
+        tokens += text[start : start + length - len(tokens)]
+    return tokens
+
+
 def _unanswerable(prompt: PromptFormat, question: str) -> Asked:
     return Asked(prompt.question(question), prompt.answer(NOT_IN_DOCUMENT), answerable=False)
 
@@ -105,7 +116,7 @@ class FactSampler:
         begin, stop = reading.part(part)
         made, planted = self._facts(rng, kinds, facts, stop - begin)
         told = sum(map(len, planted))
-        filler = self.filler(rng, reading.length - told)
+        filler = running_text(rng, self.texts, reading.length - told)
         spots = sorted(self._spot(rng, filler, begin, stop - told) for _ in planted)
         tokens: list[int] = []
         positions: list[int] = []
@@ -150,15 +161,6 @@ class FactSampler:
             pass
         return _unanswerable(self.prompt, fact.question)
 
-    def filler(self, rng: Random, length: int) -> list[int]:
-        """`length` tokens of running text, from as many texts as it takes."""
-        tokens: list[int] = []
-        while len(tokens) < length:
-            text = rng.choice(self.texts)
-            start = rng.randrange(max(1, len(text) - (length - len(tokens))))
-            tokens += text[start : start + length - len(tokens)]
-        return tokens
-
     def _spot(self, rng: Random, filler: list[int], begin: int, stop: int) -> int:
         """A place between two sentences near a uniformly chosen position from `begin` to `stop`."""
         spot = rng.randint(begin, stop)
@@ -166,6 +168,41 @@ class FactSampler:
             if filler[near - 1] in self._ends:
                 return near
         return spot
+
+
+class PassageSampler:
+    """Passages of real text, asked for by their first tokens.
+
+    Every token of the text is an answer, which is far denser than facts are: what compression rows
+    have to hold is learned from it in a hundred steps.
+    """
+
+    def __init__(self, texts: Sequence[TokenizedDocument]) -> None:
+        self.texts = [text.tokens for text in texts]
+
+    def sample(self, rng: Random, reading: Reading, passages: int, part: Part = "text") -> Sample:
+        """One text of exactly `reading.length` tokens and `passages` passages of one part of it;
+        raises TextTooShort where that has no room for one.
+        """
+        begin, stop = reading.part(part)
+        length = min(PASSAGE, stop - begin)
+        if length <= CUE:
+            raise TextTooShort(
+                f"No passage fits in {stop - begin} tokens of a text; choose larger chunk_sizes."
+            )
+        tokens = running_text(rng, self.texts, reading.length)
+        starts = [rng.randint(begin, stop - length) for _ in range(passages)]
+        return Sample(
+            tokens,
+            [
+                Asked(
+                    tokens[start : start + CUE],
+                    tokens[start + CUE : start + length],
+                    reading.age(start + length - 1),
+                )
+                for start in starts
+            ],
+        )
 
 
 class QuestionSampler:

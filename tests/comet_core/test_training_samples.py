@@ -21,7 +21,16 @@ from comet_core.training.data import (
 )
 from comet_core.training.facts import MAKERS, make_facts
 from comet_core.training.recipe import Stage
-from comet_core.training.samples import FactSampler, QuestionSampler, Reading, TextTooShort
+from comet_core.training.samples import (
+    CUE,
+    PASSAGE,
+    FactSampler,
+    Part,
+    PassageSampler,
+    QuestionSampler,
+    Reading,
+    TextTooShort,
+)
 
 PROMPT = PromptFormat(make_tokenizer(CONTROL))
 SIZES = CometConfig(chunk_size=64, stride=4, global_rows=4, temporary_rows=16)
@@ -222,6 +231,29 @@ def test_facts_of_what_was_read_stand_before_the_tail(seed: int, facts: int) -> 
     for asked in sample.asked:
         assert PROMPT.decode(asked.answer) not in tail
         assert 0 <= asked.age < len(reading.chunks)
+
+
+@given(seed=st.integers(0, 10_000), part=st.sampled_from(["text", "read", "tail"]))
+def test_passages_stand_in_their_part_word_for_word(seed: int, part: Part) -> None:
+    words = " ".join(map(str, range(2000)))  # no two passages of it are the same
+    sampler = PassageSampler([tokenize_text(PROMPT, words)])
+    reading = Reading([100, 80], tail=40, temporary_rows=8)
+    sample = sampler.sample(Random(seed), reading, 5, part)
+    assert len(sample.tokens) == reading.length and len(sample.asked) == 5
+    begin, stop = reading.part(part)
+    whole = bytes(sample.tokens[begin:stop])
+    for asked in sample.asked:
+        passage = bytes([*asked.question, *asked.answer])
+        assert len(asked.question) == CUE and len(passage) == min(PASSAGE, stop - begin)
+        assert passage in whole
+        last = begin + whole.index(passage) + len(passage) - 1
+        assert asked.age == (1 if last < 100 else 0 if last < 180 else -1)
+
+
+def test_a_text_without_room_for_a_passage_is_told() -> None:
+    sampler = PassageSampler([tokenize_text(PROMPT, "It rained. " * 60)])
+    with pytest.raises(TextTooShort, match=r"No passage fits in 8 tokens .* larger chunk_sizes"):
+        sampler.sample(Random(1), Reading([64], 8, 8), 2, part="tail")
 
 
 def test_a_text_without_room_for_a_fact_is_told() -> None:

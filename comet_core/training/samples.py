@@ -181,8 +181,8 @@ class PassageSampler:
         self.texts = [text.tokens for text in texts]
 
     def sample(self, rng: Random, reading: Reading, passages: int, part: Part = "text") -> Sample:
-        """One text of exactly `reading.length` tokens and `passages` passages of one part of it;
-        raises TextTooShort where that has no room for one.
+        """One text of exactly `reading.length` tokens and `passages` passages of one part of it, or
+        as many as that is long; raises TextTooShort where it has no room for one.
         """
         begin, stop = reading.part(part)
         length = min(PASSAGE, stop - begin)
@@ -191,7 +191,8 @@ class PassageSampler:
                 f"No passage fits in {stop - begin} tokens of a text; choose larger chunk_sizes."
             )
         tokens = running_text(rng, self.texts, reading.length)
-        starts = [rng.randint(begin, stop - length) for _ in range(passages)]
+        count = min(passages, -(-(stop - begin) // length))
+        starts = [rng.randint(begin, stop - length) for _ in range(count)]
         return Sample(
             tokens,
             [

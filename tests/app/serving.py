@@ -16,7 +16,10 @@ from fastapi import FastAPI
 def serving(app: FastAPI) -> Iterator[str]:
     """Yields the URL of the server's root."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=5))
+    # uvicorn's own configuration of logging closes all handlers there are, and that of absl, which
+    # rouge-score brings, closes the stream it writes to: pytest's.
+    config = uvicorn.Config(app, log_config=None, log_level="critical", timeout_graceful_shutdown=5)
+    server = uvicorn.Server(config)
     thread = Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     while not server.started:

@@ -115,12 +115,13 @@ def _footprint(
         texts * shape.layers * (row * live + key * (live + memory) + memory_row * memory)
         for memory in before
     ]
-    answer = PASSAGE - CUE if stage.recited else ANSWER_TOKENS
-    asked = questions * (PASSAGE if stage.recited else QUESTION_TOKENS)
+    recited = texts * stage.passages
+    asked = questions * QUESTION_TOKENS + recited * PASSAGE
     asking = row * asked + key * (asked + texts * (after + tail))
     held = texts * tail * (key if stage.frozen_tail else row + key)
     answers = shape.layers * (asking + held + texts * memory_row * after)
-    answers += questions * answer * shape.vocabulary * (width + 3 * FLOAT32)
+    answered = questions * ANSWER_TOKENS + recited * (PASSAGE - CUE)
+    answers += answered * shape.vocabulary * (width + 3 * FLOAT32)
     one_at_a_time = recipe.checkpoint_chunks
     copies = width if width < FLOAT32 else 0  # the adapters, cast once a step
     return Footprint(

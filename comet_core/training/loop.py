@@ -28,11 +28,12 @@ from comet_core.training.data import TokenizedDocument
 from comet_core.training.objective import Objective, answer_loss, window_loss
 from comet_core.training.recipe import QUESTION_ROWS, BadRecipe, Recipe, Stage, free_rows
 from comet_core.training.samples import (
+    Asked,
     FactSampler,
-    PassageSampler,
     QuestionSampler,
     Reading,
     Sample,
+    passages,
 )
 
 CHECKPOINT_SECONDS = 300
@@ -44,6 +45,7 @@ LORA_FILE = "lora.safetensors"
 class StepReport:
     """One step as it is shown and as it is written to metrics.jsonl.
 
+    loss: of answers to questions; recited: of passages, where any were asked for.
     right: share of this step's answers entirely right; score: of the last judged ones about facts.
     ages: [right, asked] by age in chunks; unanswerable: the same of what the text does not answer.
     tokens: text, questions and answers.
@@ -54,6 +56,7 @@ class StepReport:
     stage: str
     task: str
     loss: float
+    recited: float | None
     right: float
     score: float
     ages: dict[int, list[int]]
@@ -91,7 +94,6 @@ class Trainer:
                     parameter.requires_grad_(False)
         self.facts = FactSampler(prompt, documents)
         self.questions = QuestionSampler(prompt, documents)
-        self.passages = PassageSampler(documents)
         self.optimizer = torch.optim.AdamW(self._groups(), betas=(0.9, 0.98), weight_decay=0.0)
         self.step = self.stage_step = 0
         self.stage_number = self.course[0] if self.course else 0
@@ -210,6 +212,7 @@ class Trainer:
         rng = Random(f"{self.recipe.seed}/{self.step}")
         stage = self._mixed(rng)
         task, reading, samples = self._draw(rng, stage)
+        samples = [_with_passages(rng, sample, reading, stage) for sample in samples]
         self.model.train()
         for group in self.optimizer.param_groups:
             warmth = min(1.0, (self.step + 1) / self.recipe.warmup_steps)
@@ -224,16 +227,19 @@ class Trainer:
         clip_grad_norm_(trainable(self.model).values(), self.recipe.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        right = result.right.tolist()
+        asked = [a for sample in samples for a in sample.asked]
+        told = torch.tensor([a.recited for a in asked], device=result.losses.device)
+        right = result.right[~told].tolist()
         if task == "facts" and stage is self.stage:
             self.judged.extend(right)
-        ages, unanswerable = _tallies(samples, right)
+        ages, unanswerable = _tallies([a for a in asked if not a.recited], right)
         return StepReport(
             step=self.step,
             stage_number=self.stage_number,
             stage=self.stage.name,
             task=task if stage is self.stage else "mixed",
-            loss=round(result.loss.item(), 4),
+            loss=round(result.losses[~told].mean().item(), 4),
+            recited=round(result.losses[told].mean().item(), 4) if told.any() else None,
             right=sum(right) / len(right),
             score=sum(self.judged) / max(1, len(self.judged)),
             ages=ages,
@@ -241,10 +247,8 @@ class Trainer:
             chunk_size=max(reading.chunks, default=0),
             chunks=len(reading.chunks),
             temporary_rows=reading.temporary_rows,
-            tokens=sum(
-                len(s.tokens) + sum(len(a.question) + len(a.answer) for a in s.asked)
-                for s in samples
-            ),
+            tokens=sum(len(sample.tokens) for sample in samples)
+            + sum(len(a.question) + len(a.answer) for a in asked),
             seconds=round(time.monotonic() - started, 3),
         )
 
@@ -268,17 +272,7 @@ class Trainer:
     def _draw(self, rng: Random, stage: Stage) -> tuple[str, Reading, list[Sample]]:
         reading = stage.reading(rng, self.model.config, self.model.backbone.max_rows)
         count = max(1, stage.step_tokens // reading.length)
-        kind = rng.random()
-        if kind < stage.recited:
-            return (
-                "passages",
-                reading,
-                [
-                    self.passages.sample(rng, reading, stage.questions, stage.asked_of)
-                    for _ in range(count)
-                ],
-            )
-        if kind < stage.recited + stage.qa_share:
+        if rng.random() < stage.qa_share:
             drawn = (
                 self.questions.sample(
                     rng, reading, stage.questions, stage.unanswerable, stage.asked_of
@@ -358,13 +352,20 @@ def _course(metrics: Path, recipe: Recipe) -> list[int]:
     return course
 
 
+def _with_passages(rng: Random, sample: Sample, reading: Reading, stage: Stage) -> Sample:
+    """A sample with what its stage wants recited of it."""
+    if not stage.passages:
+        return sample
+    recited = passages(rng, sample.tokens, reading, stage.passages, stage.asked_of)
+    return Sample(sample.tokens, [*sample.asked, *recited])
+
+
 def _tallies(
-    samples: Sequence[Sample], right: Sequence[bool]
+    asked: Sequence[Asked], right: Sequence[bool]
 ) -> tuple[dict[int, list[int]], list[int]]:
     """[right, asked] for every age in chunks, and for what the texts do not answer."""
     ages: dict[int, list[int]] = {}
     unanswerable = [0, 0]
-    asked = [a for sample in samples for a in sample.asked]
     for question, ok in zip(asked, right, strict=True):
         tally = ages.setdefault(question.age, [0, 0]) if question.answerable else unanswerable
         tally[0] += ok

@@ -29,13 +29,18 @@ Branches = list[list[Tensor]]
 
 @dataclass(frozen=True)
 class Objective:
-    """loss: scalar, mean over answers of their mean token loss. right: (questions,) bool, every
-    token of the answer the most likely one given those before it; in the order the samples list
-    their questions.
+    """Of every answer, in the order the samples list their questions: losses, (questions,), the
+    mean over its tokens; right, (questions,) bool, every token the most likely one given those
+    before it.
     """
 
-    loss: Tensor
+    losses: Tensor
     right: Tensor
+
+    @property
+    def loss(self) -> Tensor:
+        """What is minimized: the mean over answers, a scalar."""
+        return self.losses.mean()
 
 
 def answer_loss(
@@ -134,7 +139,7 @@ def _score(logits: Tensor, labels: Tensor) -> Objective:
     wrong = torch.zeros_like(counts).index_add(
         0, rows, (logits.argmax(-1) != labels[wanted]).to(counts.dtype)
     )
-    return Objective(per_answer.mean(), wrong == 0)
+    return Objective(per_answer, wrong == 0)
 
 
 def _read(model: CometModel, texts: Tensor, reading: Reading, checkpointed: bool) -> Memory:

@@ -42,9 +42,9 @@ class Stage:
     """Questions asked of a text at most, all of one reading."""
     qa_share: float = 0.0
     """Share of steps whose questions are people's questions about real documents."""
-    recited: float = 0.0
-    """Share of steps in which passages of the text are asked for by their first tokens, `questions`
-    a text."""
+    passages: int = 0
+    """Passages of a text asked for besides, at most, by their first tokens, from where the answers
+    stand."""
     unanswerable: float = 0.0
     """Share of questions that the text does not answer; what is right is then to say so."""
     asked_of: Part = "text"
@@ -72,19 +72,12 @@ class Stage:
     def __post_init__(self) -> None:
         if unknown := set(self.kinds) - MAKERS.keys():
             raise ValueError(f"kinds are {', '.join(MAKERS)}, got {', '.join(sorted(unknown))}")
-        unjudged = self.qa_share + self.recited
-        shares = {
-            "qa_share": self.qa_share,
-            "recited": self.recited,
-            "qa_share + recited": unjudged,
-            "unanswerable": self.unanswerable,
-            "mixed_with": sum(self.mixed_with.values()),
-        }
-        for name, share in shares.items():
+        shares = {"qa_share": self.qa_share, "unanswerable": self.unanswerable}
+        for name, share in (shares | {"mixed_with": sum(self.mixed_with.values())}).items():
             if not 0 <= share <= 1:
                 raise ValueError(f"{name} is a share from 0 to 1, got {share}")
-        if unjudged == 1 and self.max_steps is None:
-            raise ValueError("only answers about facts are judged: without any, give max_steps")
+        if self.qa_share == 1 and self.max_steps is None:
+            raise ValueError("only answers about facts are judged: a qa_share of 1 needs max_steps")
         sizes = {f"chunk_sizes[{n}]": size for n, size in enumerate(self.chunk_sizes)}
         counts = {name: getattr(self, name) for name in ("questions", "step_tokens", "judged")}
         for name, count in (sizes | counts | {"facts": self.facts[0]}).items():
@@ -92,6 +85,8 @@ class Stage:
                 raise ValueError(f"{name} must be at least 1, got {count}")
         if not self.chunk_sizes:
             raise ValueError("a stage needs at least one of chunk_sizes")
+        if self.passages < 0:
+            raise ValueError(f"passages must not be negative, got {self.passages}")
         if self.chunks[0] < 0:
             raise ValueError(f"a text has no chunk or some, got {self.chunks[0]}")
         if self.temporary_share[0] < 0:

@@ -28,7 +28,7 @@ Part = Literal["text", "read", "tail"]
 
 
 class TextTooShort(CometError):
-    """A text has no room for a fact or a passage."""
+    """A text has no room for a fact."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,15 @@ class Asked:
     """A question and its answer as token ids, and how far back the fact lies.
 
     age: whole chunks between the one that holds the fact and the question; -1 where unknown or in
-    the tail. answerable: whether the text has the answer; if not, that is the answer.
+    the tail. answerable: whether the text has the answer; if not, that is the answer. recited: a
+    passage of the text is asked for by its first tokens; that is never judged.
     """
 
     question: list[int]
     answer: list[int]
     age: int = -1
     answerable: bool = True
+    recited: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,14 +78,27 @@ class Reading:
         return len(ends) - 1 - bisect_right(ends, position)
 
 
-def running_text(rng: Random, texts: Sequence[list[int]], length: int) -> list[int]:
-    """`length` tokens of running text, from as many texts as it takes."""
-    tokens: list[int] = []
-    while len(tokens) < length:
-        text = rng.choice(texts)
-        start = rng.randrange(max(1, len(text) - (length - len(tokens))))
-        tokens += text[start : start + length - len(tokens)]
-    return tokens
+def passages(
+    rng: Random, tokens: Sequence[int], reading: Reading, count: int, part: Part = "text"
+) -> list[Asked]:
+    """Passages of one part of a text, asked for by their first tokens: `count`, or as many as that
+    is long, and none of what is not longer than a cue.
+    """
+    begin, stop = reading.part(part)
+    length = min(PASSAGE, stop - begin)
+    if length <= CUE:
+        return []
+    count = min(count, -(-(stop - begin) // length))
+    starts = [rng.randint(begin, stop - length) for _ in range(count)]
+    return [
+        Asked(
+            question=list(tokens[start : start + CUE]),
+            answer=list(tokens[start + CUE : start + length]),
+            age=reading.age(start + length - 1),
+            recited=True,
+        )
+        for start in starts
+    ]
 
 
 def _unanswerable(prompt: PromptFormat, question: str) -> Asked:
@@ -116,7 +131,7 @@ class FactSampler:
         begin, stop = reading.part(part)
         made, planted = self._facts(rng, kinds, facts, stop - begin)
         told = sum(map(len, planted))
-        filler = running_text(rng, self.texts, reading.length - told)
+        filler = self.filler(rng, reading.length - told)
         spots = sorted(self._spot(rng, filler, begin, stop - told) for _ in planted)
         tokens: list[int] = []
         positions: list[int] = []
@@ -161,6 +176,15 @@ class FactSampler:
             pass
         return _unanswerable(self.prompt, fact.question)
 
+    def filler(self, rng: Random, length: int) -> list[int]:
+        """`length` tokens of running text, from as many texts as it takes."""
+        tokens: list[int] = []
+        while len(tokens) < length:
+            text = rng.choice(self.texts)
+            start = rng.randrange(max(1, len(text) - (length - len(tokens))))
+            tokens += text[start : start + length - len(tokens)]
+        return tokens
+
     def _spot(self, rng: Random, filler: list[int], begin: int, stop: int) -> int:
         """A place between two sentences near a uniformly chosen position from `begin` to `stop`."""
         spot = rng.randint(begin, stop)
@@ -168,42 +192,6 @@ class FactSampler:
             if filler[near - 1] in self._ends:
                 return near
         return spot
-
-
-class PassageSampler:
-    """Passages of real text, asked for by their first tokens.
-
-    Every token of the text is an answer, which is far denser than facts are: what compression rows
-    have to hold is learned from it in a hundred steps.
-    """
-
-    def __init__(self, texts: Sequence[TokenizedDocument]) -> None:
-        self.texts = [text.tokens for text in texts]
-
-    def sample(self, rng: Random, reading: Reading, passages: int, part: Part = "text") -> Sample:
-        """One text of exactly `reading.length` tokens and `passages` passages of one part of it, or
-        as many as that is long; raises TextTooShort where it has no room for one.
-        """
-        begin, stop = reading.part(part)
-        length = min(PASSAGE, stop - begin)
-        if length <= CUE:
-            raise TextTooShort(
-                f"No passage fits in {stop - begin} tokens of a text; choose larger chunk_sizes."
-            )
-        tokens = running_text(rng, self.texts, reading.length)
-        count = min(passages, -(-(stop - begin) // length))
-        starts = [rng.randint(begin, stop - length) for _ in range(count)]
-        return Sample(
-            tokens,
-            [
-                Asked(
-                    tokens[start : start + CUE],
-                    tokens[start + CUE : start + length],
-                    reading.age(start + length - 1),
-                )
-                for start in starts
-            ],
-        )
 
 
 class QuestionSampler:

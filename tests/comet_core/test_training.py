@@ -178,11 +178,8 @@ def test_an_earlier_stage_stays_in_the_mix(start_run, tmp_path: Path) -> None:
         ),
         (RECIPE.replace('"second"', '"first"'), "two stages have the same name"),
         (RECIPE.replace("qa_share = 0.5", "unanswerable = 5"), "unanswerable is a share"),
-        (RECIPE.replace("qa_share = 0.5\nmax_steps = 4", "qa_share = 1"), "give max_steps"),
-        (
-            RECIPE.replace("qa_share = 0.5", "qa_share = 0.5\nrecited = 0.6"),
-            "qa_share . recited is",
-        ),
+        (RECIPE.replace("qa_share = 0.5\nmax_steps = 4", "qa_share = 1"), "needs max_steps"),
+        (RECIPE.replace("qa_share = 0.5", "passages = -1"), "must not be negative"),
     ],
 )
 def test_a_wrong_recipe_is_named(tmp_path: Path, text: str, message: str) -> None:

@@ -26,10 +26,10 @@ from comet_core.training.samples import (
     PASSAGE,
     FactSampler,
     Part,
-    PassageSampler,
     QuestionSampler,
     Reading,
     TextTooShort,
+    passages,
 )
 
 PROMPT = PromptFormat(make_tokenizer(CONTROL))
@@ -235,26 +235,22 @@ def test_facts_of_what_was_read_stand_before_the_tail(seed: int, facts: int) -> 
 
 @given(seed=st.integers(0, 10_000), part=st.sampled_from(["text", "read", "tail"]))
 def test_passages_stand_in_their_part_word_for_word(seed: int, part: Part) -> None:
-    words = " ".join(map(str, range(2000)))  # no two passages of it are the same
-    sampler = PassageSampler([tokenize_text(PROMPT, words)])
+    text = PROMPT.text(" ".join(map(str, range(100))))[:220]  # no two passages are the same
     reading = Reading([100, 80], tail=40, temporary_rows=8)
-    sample = sampler.sample(Random(seed), reading, 5, part)
-    assert len(sample.tokens) == reading.length
+    found = passages(Random(seed), text, reading, 5, part)
     begin, stop = reading.part(part)
-    assert len(sample.asked) == {"text": 4, "read": 3, "tail": 1}[part]
-    whole = bytes(sample.tokens[begin:stop])
-    for asked in sample.asked:
+    whole = bytes(text[begin:stop])
+    assert len(found) == {"text": 4, "read": 3, "tail": 1}[part]
+    for asked in found:
         passage = bytes([*asked.question, *asked.answer])
         assert len(asked.question) == CUE and len(passage) == min(PASSAGE, stop - begin)
-        assert passage in whole
+        assert asked.recited and passage in whole
         last = begin + whole.index(passage) + len(passage) - 1
         assert asked.age == (1 if last < 100 else 0 if last < 180 else -1)
 
 
-def test_a_text_without_room_for_a_passage_is_told() -> None:
-    sampler = PassageSampler([tokenize_text(PROMPT, "It rained. " * 60)])
-    with pytest.raises(TextTooShort, match=r"No passage fits in 8 tokens .* larger chunk_sizes"):
-        sampler.sample(Random(1), Reading([64], 8, 8), 2, part="tail")
+def test_a_part_without_room_has_no_passage() -> None:
+    assert passages(Random(1), [7] * 72, Reading([64], CUE, 8), 2, part="tail") == []
 
 
 def test_a_text_without_room_for_a_fact_is_told() -> None:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from app import console
 from app.cli_context import Context
+from app.interrupts import awaited_interrupts
 from app.training_display import TrainingDisplay
 from app.training_plot import plot_metrics
 
@@ -44,7 +45,9 @@ def train(
         bool, typer.Option("--dry-run", help="Only say what memory and arithmetic it takes.")
     ] = False,
 ) -> None:
-    """Train a memory for a backbone; stopped at any time, the same command goes on."""
+    """Train a memory for a backbone; stopped at any time, the same command goes on. Ctrl-C stops it
+    after the step it is at.
+    """
     from comet_core.training.recipe import load_recipe
     from comet_core.training.run import open_run
 
@@ -67,14 +70,20 @@ def train(
             device=settings.device,
             dtype=settings.dtype,
         )
-    with TrainingDisplay(len(plan.stages), max_minutes) as display:
+    interrupted = False
+    with TrainingDisplay(len(plan.stages), max_minutes) as display, awaited_interrupts() as asked:
         for report in trainer.run(max_minutes):
             display.update(report, trainer.steps_left)
+            if interrupted := asked():  # between two steps, where all of a run is consistent
+                trainer.save()
+                break
     weights = trainer.export()
     state = "finished" if trainer.finished else "stopped; the same command goes on"
     console.note(f"Step {trainer.step}, {state}. Weights: {weights}")
     if image := plot_metrics(trainer.metrics):
         console.note(f"How it went: {image}")
+    if interrupted:
+        raise typer.Exit(130)
 
 
 def _needs(plan: Recipe, cache: Path) -> Table:

@@ -15,27 +15,45 @@ from types import FrameType
 
 @contextmanager
 def kept_interrupts() -> Iterator[Callable[[], None]]:
-    """Yields what raises KeyboardInterrupt if there was one that was dropped; for the main thread.
+    """Yields what raises KeyboardInterrupt if there was one that was dropped."""
+    with _noting(at_once=True) as asked:
 
-    Leaves SIGINT alone where it is ignored, as in a background job of a shell.
+        def check() -> None:
+            if asked():
+                raise KeyboardInterrupt
+
+        yield check
+
+
+@contextmanager
+def awaited_interrupts() -> Iterator[Callable[[], bool]]:
+    """Yields what says whether Ctrl-C was pressed; only pressed again does it interrupt."""
+    with _noting(at_once=False) as asked:
+        yield asked
+
+
+@contextmanager
+def _noting(at_once: bool) -> Iterator[Callable[[], bool]]:
+    """Notes a first Ctrl-C, and raises KeyboardInterrupt at once or from the second on; for the
+    main thread. Leaves SIGINT alone where it is ignored, as in a background job of a shell.
     """
-    asked = False
+    count = 0
 
     def note(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        asked = True
-        signal.default_int_handler(number, frame)
+        nonlocal count
+        count += 1
+        if at_once or count > 1:
+            signal.default_int_handler(number, frame)
 
-    def check() -> None:
-        if asked:
-            raise KeyboardInterrupt
+    def asked() -> bool:
+        return count > 0
 
     before = signal.getsignal(signal.SIGINT)
     if before is not signal.default_int_handler:
-        yield check
+        yield asked
         return
     signal.signal(signal.SIGINT, note)
     try:
-        yield check
+        yield asked
     finally:
         signal.signal(signal.SIGINT, before)

@@ -3,11 +3,14 @@
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from safetensors import safe_open
 
 ROOT = Path(__file__).parents[2]
 RECIPE = """
@@ -91,6 +94,28 @@ def test_train_goes_on_and_its_weights_can_be_measured(comet, data: Path, tiny_m
     measured = comet("--model", data / "run", "evaluate", "qa", data / "train.jsonl", "--out", out)
     assert measured.returncode == 0, measured.stderr
     assert json.loads(out.read_text())["trials"][0]["question"] == "Where did Anna sleep?"
+
+
+def test_an_interrupt_keeps_every_step(data: Path, tiny_model: Path) -> None:
+    recipe = (data / "recipe.toml").read_text().replace("max_steps = 3", "max_steps = 100000")
+    (data / "recipe.toml").write_text(recipe)
+    metrics = data / "run" / "metrics.jsonl"
+    command = [
+        sys.executable, "-c", MAIN, "--home", data / "home", "train", "--data", data,
+        "--recipe", data / "recipe.toml", "--run", data / "run", "--backbone", tiny_model,
+    ]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as training:
+        while not (metrics.exists() and metrics.read_text().count("\n") > 2):
+            assert training.poll() is None
+            time.sleep(0.01)
+        training.send_signal(signal.SIGINT)
+        _, told = training.communicate()
+    steps = metrics.read_text().count("\n")
+    assert training.returncode == 130
+    assert f"Step {steps}, stopped; the same command goes on" in told and "Traceback" not in told
+    with safe_open(data / "run" / "checkpoint.safetensors", "pt") as checkpoint:
+        assert json.loads(checkpoint.metadata()["progress"])["step"] == steps
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,12 @@ def plot_metrics(metrics: Path) -> Path | None:
     steps = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
     figure = Figure(figsize=(9, 6))
     above, below = figure.subplots(2, 1, sharex=True)
-    above.plot([s["step"] for s in steps], _smooth([s["loss"] for s in steps]))
+    for key, label in (("loss", "answers"), ("recited", "passages recited")):
+        chosen = [s for s in steps if s.get(key) is not None]
+        if chosen:
+            above.plot([s["step"] for s in chosen], _smooth([s[key] for s in chosen]), label=label)
     above.set_ylabel("loss")
+    above.legend(loc="upper right")
     for task in sorted({s["task"] for s in steps}):
         chosen = [s for s in steps if s["task"] == task]
         below.plot(

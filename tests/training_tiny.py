@@ -31,6 +31,7 @@ max_steps = 4
 name = "second"
 chunk_sizes = [48, 64]
 chunks = [2, 3]
+passages = 2
 step_tokens = 256
 max_steps = 4
 """

@@ -11,7 +11,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -212,7 +212,12 @@ class Trainer:
         rng = Random(f"{self.recipe.seed}/{self.step}")
         stage = self._mixed(rng)
         task, reading, samples = self._draw(rng, stage)
-        samples = [_with_passages(rng, sample, reading, stage) for sample in samples]
+        samples = [
+            replace(
+                s, asked=s.asked + passages(rng, s.tokens, reading, stage.passages, stage.asked_of)
+            )
+            for s in samples
+        ]
         self.model.train()
         for group in self.optimizer.param_groups:
             warmth = min(1.0, (self.step + 1) / self.recipe.warmup_steps)
@@ -350,14 +355,6 @@ def _course(metrics: Path, recipe: Recipe) -> list[int]:
     if not course:
         raise BadRecipe(f"{metrics} has no steps yet; train the memory first.")
     return course
-
-
-def _with_passages(rng: Random, sample: Sample, reading: Reading, stage: Stage) -> Sample:
-    """A sample with what its stage wants recited of it."""
-    if not stage.passages:
-        return sample
-    recited = passages(rng, sample.tokens, reading, stage.passages, stage.asked_of)
-    return Sample(sample.tokens, [*sample.asked, *recited])
 
 
 def _tallies(

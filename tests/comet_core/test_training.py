@@ -53,6 +53,11 @@ def test_a_stopped_run_goes_on_to_the_same_bits(start_run, tmp_path: Path) -> No
     whole = list(start_run("whole").run())
     assert [r.stage for r in whole] == ["first"] * 4 + ["second"] * 4
     assert {r.task for r in whole} == {"facts", "questions"}
+    assert [r.recited is None for r in whole] == [True] * 4 + [False] * 4
+    for report in whole:  # passages are no answers
+        tallies = [*report.ages.values(), report.unanswerable]
+        right, asked = map(sum, zip(*tallies, strict=True))
+        assert report.right == right / asked and asked <= 5
 
     parts = []
     while len(parts) < 8:  # one step at a time, each in a trainer of its own

@@ -71,7 +71,10 @@ def train(
             dtype=settings.dtype,
         )
     interrupted = False
-    with TrainingDisplay(len(plan.stages), max_minutes) as display, awaited_interrupts() as asked:
+    with (
+        TrainingDisplay(len(plan.stages), max_minutes) as display,
+        awaited_interrupts("Stopping after this step; Ctrl-C again stops at once.") as asked,
+    ):
         for report in trainer.run(max_minutes):
             display.update(report, trainer.steps_left)
             if interrupted := asked():  # between two steps, where all of a run is consistent

@@ -7,16 +7,19 @@ goes on as if nobody had asked.
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+STDERR = 2
+
 
 @contextmanager
 def kept_interrupts() -> Iterator[Callable[[], None]]:
     """Yields what raises KeyboardInterrupt if there was one that was dropped."""
-    with _noting(at_once=True) as asked:
+    with _noting() as asked:
 
         def check() -> None:
             if asked():
@@ -26,24 +29,28 @@ def kept_interrupts() -> Iterator[Callable[[], None]]:
 
 
 @contextmanager
-def awaited_interrupts() -> Iterator[Callable[[], bool]]:
-    """Yields what says whether Ctrl-C was pressed; only pressed again does it interrupt."""
-    with _noting(at_once=False) as asked:
+def awaited_interrupts(notice: str) -> Iterator[Callable[[], bool]]:
+    """Yields what says whether Ctrl-C was pressed, which is answered with a notice on stderr; only
+    pressed again does it interrupt.
+    """
+    with _noting(notice) as asked:
         yield asked
 
 
 @contextmanager
-def _noting(at_once: bool) -> Iterator[Callable[[], bool]]:
-    """Notes a first Ctrl-C, and raises KeyboardInterrupt at once or from the second on; for the
-    main thread. Leaves SIGINT alone where it is ignored, as in a background job of a shell.
+def _noting(notice: str | None = None) -> Iterator[Callable[[], bool]]:
+    """Notes Ctrl-C, and raises KeyboardInterrupt too, but for the first one where that is answered
+    with a notice; for the main thread. Leaves SIGINT alone where it is ignored, as in a background
+    job of a shell.
     """
     count = 0
 
     def note(number: int, frame: FrameType | None) -> None:
         nonlocal count
         count += 1
-        if at_once or count > 1:
+        if notice is None or count > 1:
             signal.default_int_handler(number, frame)
+        os.write(STDERR, f"\n{notice}\n".encode())  # print is not made for signal handlers
 
     def asked() -> bool:
         return count > 0

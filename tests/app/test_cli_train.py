@@ -113,6 +113,7 @@ def test_an_interrupt_keeps_every_step(data: Path, tiny_model: Path) -> None:
         _, told = training.communicate()
     steps = metrics.read_text().count("\n")
     assert training.returncode == 130
+    assert "Stopping after this step" in told
     assert f"Step {steps}, stopped; the same command goes on" in told and "Traceback" not in told
     with safe_open(data / "run" / "checkpoint.safetensors", "pt") as checkpoint:
         assert json.loads(checkpoint.metadata()["progress"])["step"] == steps

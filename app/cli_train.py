@@ -70,16 +70,13 @@ def train(
             device=settings.device,
             dtype=settings.dtype,
         )
-    interrupted = False
     with (
         TrainingDisplay(len(plan.stages), max_minutes) as display,
         awaited_interrupts("Stopping after this step; Ctrl-C again stops at once.") as asked,
     ):
-        for report in trainer.run(max_minutes):
+        for report in trainer.run(max_minutes, stop=asked):
             display.update(report, trainer.steps_left)
-            if interrupted := asked():  # between two steps, where all of a run is consistent
-                trainer.save()
-                break
+        interrupted = asked() and not trainer.finished
     weights = trainer.export()
     state = "finished" if trainer.finished else "stopped; the same command goes on"
     console.note(f"Step {trainer.step}, {state}. Weights: {weights}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -132,9 +132,12 @@ class Trainer:
             left += stage.max_steps
         return max(0, left)
 
-    def run(self, max_minutes: float | None = None) -> Iterator[StepReport]:
-        """Train until the last stage is over or the time is up; a report a step, a checkpoint every
-        five minutes and at the end."""
+    def run(
+        self, max_minutes: float | None = None, stop: Callable[[], bool] = lambda: False
+    ) -> Iterator[StepReport]:
+        """Train until the last stage is over, the time is up or `stop`, asked after every step,
+        says so; a report a step, a checkpoint every five minutes and at the end.
+        """
         started = saved = time.monotonic()
         with self.metrics.open("a", encoding="utf-8") as metrics:
             while not self.finished:
@@ -147,7 +150,7 @@ class Trainer:
                 if now - saved > CHECKPOINT_SECONDS:
                     self.save()
                     saved = now
-                if max_minutes is not None and now - started > max_minutes * 60:
+                if stop() or (max_minutes is not None and now - started > max_minutes * 60):
                     break
         self.save()
 

@@ -9,7 +9,7 @@ from comet_core.config import CometConfig
 from tools.mean_weights import mean_weights
 
 ADAPTER = "language_model.model.layers.0.mlp.up_proj.lora_A.default.weight"
-MEMORY = "memories.0.gate.weight"
+MEMORY = "memories.0.global_memory.gate.weight"
 
 
 def weights(adapter: float, memory: float, temporary_rows: int) -> Weights:

@@ -1,5 +1,6 @@
-"""Weights between two runs that began from the same ones: some of the way from A to B for the
-backbone's adapters, B's own for the memory networks and embeddings, which serve memory rows alone.
+"""Weights between those of a run, A, and of one that went on from it, B: some of the way from A to
+B for the backbone's adapters, B's own for memory networks and embeddings, which serve memory rows
+alone.
 
     python -m tools.mean_weights A/comet.safetensors B/comet.safetensors 0.8 OUT/comet.safetensors
 """

@@ -177,6 +177,7 @@ def save_weights(path: Path, weights: Weights, dtype: torch.dtype = torch.bfloat
             "backbone": weights.backbone,
         },
     )
+    partial.chmod(0o644)  # the library writes what its owner alone can read
     partial.replace(path)
 
 

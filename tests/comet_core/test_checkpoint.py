@@ -118,6 +118,12 @@ def test_weights_of_another_backbone_do_not_fit(model_copy: Path) -> None:
         load(model_copy)
 
 
+def test_weights_can_be_read_by_whoever_they_are_given_to(model_copy: Path) -> None:
+    weights = load_weights(model_copy / WEIGHTS_FILE)
+    save_weights(model_copy / WEIGHTS_FILE, weights)
+    assert (model_copy / WEIGHTS_FILE).stat().st_mode & 0o777 == 0o644
+
+
 def test_placement_is_chosen_with_a_reason_and_can_be_overridden() -> None:
     assert choose_placement("cpu").reason
     assert choose_placement("cpu", "float32").dtype is torch.float32

@@ -77,9 +77,8 @@ def train(
         for report in trainer.run(max_minutes, stop=asked):
             display.update(report, trainer.steps_left)
         interrupted = asked() and not trainer.finished
-    weights = trainer.export()
     state = "finished" if trainer.finished else "stopped; the same command goes on"
-    console.note(f"Step {trainer.step}, {state}. Weights: {weights}")
+    console.note(f"Step {trainer.step}, {state}. Weights: {trainer.weights}")
     if image := plot_metrics(trainer.metrics):
         console.note(f"How it went: {image}")
     if interrupted:

@@ -108,6 +108,11 @@ class Trainer:
         return self.directory / "checkpoint.safetensors"
 
     @property
+    def weights(self) -> Path:
+        """What the run has learned; of a ceiling, which has no memory, under a name of its own."""
+        return self.directory / (WEIGHTS_FILE if self.course is None else LORA_FILE)
+
+    @property
     def metrics(self) -> Path:
         return self.directory / METRICS_FILE
 
@@ -155,7 +160,7 @@ class Trainer:
         self.save()
 
     def save(self) -> None:
-        """Write the checkpoint."""
+        """Write the checkpoint, and the weights in the form that is read and answered with."""
         save_run(
             self.checkpoint,
             self.model,
@@ -167,12 +172,6 @@ class Trainer:
                 "judged": [] if self.finished else list(self.judged),
             },
         )
-
-    def export(self) -> Path:
-        """Write the weights as a CoMeT checkpoint that can be read and answered with; those of a
-        ceiling, which has no memory, under a name of their own.
-        """
-        path = self.directory / (WEIGHTS_FILE if self.course is None else LORA_FILE)
         local = Path(self.recipe.backbone)
         weights = Weights(
             {name: p.data for name, p in trainable(self.model).items()},
@@ -180,8 +179,7 @@ class Trainer:
             self.recipe.lora_rank,
             str(local.resolve()) if local.is_dir() else self.recipe.backbone,
         )
-        save_weights(path, weights)
-        return path
+        save_weights(self.weights, weights)
 
     def _resume(self) -> None:
         progress = load_run(self.checkpoint, self.model, self.optimizer)

@@ -11,9 +11,10 @@ import torch
 from comet_core_tiny import CONTROL, make_model, make_tokenizer
 from training_tiny import RECIPE, tokenize_text, write_data
 
-from comet_core.checkpoint import WEIGHTS_FILE, load_model, load_weights
+from comet_core.checkpoint import load_model, load_weights
 from comet_core.errors import CometError
 from comet_core.prompt import PromptFormat
+from comet_core.training import loop
 from comet_core.training.data import (
     DataNotFound,
     load_documents,
@@ -66,7 +67,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(start_run, tmp_path: Path) -> No
             metrics.write(json.dumps({"step": len(parts)}) + "\n")
     for a, b in zip(whole, parts, strict=True):
         assert (a.step, a.stage, a.loss, a.ages) == (b.step, b.stage, b.loss, b.ages)
-    weights = [load_weights(start_run(name).export()) for name in ("whole", "parts")]
+    weights = [load_weights(start_run(name).weights) for name in ("whole", "parts")]
     assert weights[0].tensors.keys() == weights[1].tensors.keys()
     for name, tensor in weights[0].tensors.items():
         assert torch.equal(tensor, weights[1].tensors[name])
@@ -74,12 +75,20 @@ def test_a_stopped_run_goes_on_to_the_same_bits(start_run, tmp_path: Path) -> No
     assert [json.loads(line)["step"] for line in lines] == list(range(8))
 
 
-def test_exported_weights_load_and_are_those_trained(start_run, tmp_path: Path) -> None:
+def test_a_run_is_a_model_from_its_first_checkpoint_on(
+    start_run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trainer = start_run("run")
-    list(trainer.run())
-    path = trainer.export()
-    assert path.name == WEIGHTS_FILE
-    loaded = load_model(str(path.parent), cache=tmp_path, device="cpu", dtype="float32")
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0)
+    steps = trainer.run()
+    for _ in range(2):  # the first has its checkpoint then
+        next(steps)
+    early = load_weights(trainer.weights)
+    list(steps)
+    late = load_weights(trainer.weights)
+    assert any(not torch.equal(t, late.tensors[name]) for name, t in early.tensors.items())
+
+    loaded = load_model(str(tmp_path / "run"), cache=tmp_path, device="cpu", dtype="float32")
     assert loaded.spec.trained
     ids = torch.randint(100, (1, 64))
     trainer.model.eval()

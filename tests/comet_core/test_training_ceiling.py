@@ -123,7 +123,7 @@ def test_a_ceiling_takes_the_steps_of_its_run(open_trainer, tmp_path: Path) -> N
     assert list(map(drawn, steps)) == list(map(drawn, memory))
     assert [s.loss for s in steps] != [s.loss for s in memory]
 
-    path = ceiling.export()
+    path = ceiling.weights
     weights = load_weights(path)
     assert path == tmp_path / "ceiling" / LORA_FILE
     assert weights.lora_rank == 2 and weights.backbone == str(tmp_path / "longer")

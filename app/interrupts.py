@@ -2,13 +2,14 @@
 
 Python raises KeyboardInterrupt wherever the main thread happens to be. Where that is a callback, of
 a weak reference or of the garbage collector, the exception is printed and dropped, and the work
-goes on as if nobody had asked.
+goes on as if nobody had asked. Here it is noted and not printed.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -55,12 +56,18 @@ def _noting(notice: str | None = None) -> Iterator[Callable[[], bool]]:
     def asked() -> bool:
         return count > 0
 
-    before = signal.getsignal(signal.SIGINT)
+    def report(dropped: sys.UnraisableHookArgs) -> None:
+        if not issubclass(dropped.exc_type, KeyboardInterrupt):  # that one is noted
+            before_report(dropped)
+
+    before, before_report = signal.getsignal(signal.SIGINT), sys.unraisablehook
     if before is not signal.default_int_handler:
         yield asked
         return
     signal.signal(signal.SIGINT, note)
+    sys.unraisablehook = report
     try:
         yield asked
     finally:
         signal.signal(signal.SIGINT, before)
+        sys.unraisablehook = before_report

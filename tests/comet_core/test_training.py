@@ -11,7 +11,7 @@ import torch
 from comet_core_tiny import CONTROL, make_model, make_tokenizer
 from training_tiny import RECIPE, tokenize_text, write_data
 
-from comet_core.checkpoint import load_model, load_weights
+from comet_core.checkpoint import WEIGHTS_FILE, load_model, load_weights
 from comet_core.errors import CometError
 from comet_core.prompt import PromptFormat
 from comet_core.training import loop
@@ -83,6 +83,7 @@ def test_a_run_is_a_model_from_its_first_checkpoint_on(
     steps = trainer.run()
     for _ in range(2):  # the first has its checkpoint then
         next(steps)
+    assert trainer.weights.name == WEIGHTS_FILE
     early = load_weights(trainer.weights)
     list(steps)
     late = load_weights(trainer.weights)

@@ -115,11 +115,33 @@ class CometModel(nn.Module):
             gates=torch.stack([gate.squeeze(-1) for _, gate in steps]),
         )
 
-    def prefix(self, memory: Memory) -> DynamicCache:
-        """Keys and values of a memory's rows at every layer, computed once a chunk."""
+    def prefix(self, memory: Memory, start: int = 0) -> DynamicCache:
+        """Keys and values of a memory's rows at every layer, computed once a chunk.
+
+        start: the position of the first of them.
+        """
         return self.backbone.prefix(
-            [networks.rows(state) for networks, state in zip(self.memories, memory, strict=True)]
+            [networks.rows(state) for networks, state in zip(self.memories, memory, strict=True)],
+            start,
         )
+
+    def bring_near(self, cache: DynamicCache, memory: Memory) -> None:
+        """Let a memory and the tail behind it change places: the tail's rows, which `cache` holds
+        behind those of `memory`, come first, and the memory stands right before what is asked.
+
+        What a question finds depends on how far back it stands, and a held tail of thousands of
+        tokens is far. Not as published; so only for models that hold a tail (`tail_tokens`).
+        """
+        rows = memory[0].rows
+        if rows == 0 or self.config.tail_tokens == 0:
+            return
+        tail = cache.get_seq_length() - rows
+        near: list[Any] = self.prefix(memory, start=tail).layers
+        layers: list[Any] = cache.layers
+        for layer, moved in zip(layers, near, strict=True):
+            turned = self.backbone.turn(layer.keys[:, :, rows:], -rows)
+            layer.keys = torch.cat([turned, moved.keys], dim=2)
+            layer.values = torch.cat([layer.values[:, :, rows:], moved.values], dim=2)
 
     def answer_hidden(self, cache: DynamicCache, token_ids: Tensor, start: int = 0) -> Tensor:
         """Last layer outputs (B, n, d) at the text rows of an answering chunk.

@@ -96,6 +96,8 @@ def open_state(
         piece = torch.tensor([tail[begin : begin + size]], device=model.device)
         with turn():
             model.answer_hidden(cache, piece, start=begin)
+    with turn():
+        model.bring_near(cache, memory)
     layers: list[Any] = cache.layers
     return Prefix(memory, tail, tuple((layer.keys, layer.values) for layer in layers))
 

@@ -58,9 +58,11 @@ def answer_loss(
     """
     texts = torch.tensor([s.tokens for s in samples], device=model.device)
     read, tail = texts.split([reading.length - reading.tail, reading.tail], dim=1)
-    cache = model.prefix(_read(model, read, reading, checkpointed))
+    memory = _read(model, read, reading, checkpointed)
+    cache = model.prefix(memory)
     if reading.tail:
         _open_tail(model, cache, tail, frozen_tail)
+        model.bring_near(cache, memory)
     return _ask(
         model,
         samples,

@@ -6,7 +6,9 @@ from comet_core_tiny import ARCHITECTURES, VOCABULARY, make_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from comet_core.memory import MemoryState
 from comet_core.model import CometModel
+from comet_core.prefixes import open_state
 
 
 def rms_norm(x, weight, eps):
@@ -63,26 +65,37 @@ class Oracle:
         limit = self.config.temporary_rows
         self.temporary[number] = self.temporary[number][-limit:] if limit else []
 
-    def logits(self, tokens: list[int]) -> torch.Tensor:
-        """The chunk that is answered from; logits at its text rows, (n, vocabulary)."""
-        rows, text = [], []
+    def logits(self, tokens: list[int], held: int = 0) -> torch.Tensor:
+        """The chunk that is answered from, which held so many tokens already; logits at the text
+        rows behind these, (n, vocabulary)."""
+        rows, text, opened = [], [], 0
         for i, token in enumerate(tokens):
+            if i == held:
+                opened = len(rows)
             if i and i % self.config.stride == 0:
                 rows.append(self.model.compression_embedding)
-            text.append(len(rows))
+            if i >= held:
+                text.append(len(rows))
             rows.append(self.model.language_model.model.embed_tokens.weight[token])
-        hidden = torch.stack(self.run(rows)[-1])[text]
+        if self.config.tail_tokens and opened:
+            tail = [rows[:opened], *self.run(rows[:opened])[:-1]]  # what goes into each layer
+            last = self.run(rows[opened:], tail)[-1]
+            text = [row - opened for row in text]
+        else:
+            last = self.run(rows)[-1]
         language_model = self.model.language_model
-        return language_model.lm_head(language_model.model.norm(hidden))
+        return language_model.lm_head(language_model.model.norm(torch.stack(last)[text]))
 
-    def run(self, live):
-        """Outputs of every layer at the live rows."""
+    def run(self, live, tail=None):
+        """Outputs of every layer at the live rows; before the memory the rows of a tail."""
         hidden = torch.stack(live)
         outputs = []
         for number, layer in enumerate(self.layers):
             network = self.model.memories[number].global_memory.adapter
             memory = [adapter(s, network) for s in self.states[number] or []]
             memory += self.temporary[number]
+            if tail is not None:
+                memory = [*tail[number], *memory]
             rows = torch.stack([*memory, *hidden])[None]
             count = rows.shape[1]
             positions = torch.arange(count)[None]
@@ -102,11 +115,23 @@ class Oracle:
     global_rows=st.integers(1, 4),
     temporary_rows=st.integers(0, 9),
     chunks=st.lists(st.integers(1, 14), max_size=4),
+    tail_tokens=st.sampled_from([0, 9]),
+    held=st.integers(0, 14),
     last=st.integers(1, 14),
     answer=st.integers(0, 6),
 )
 def test_fast_path_equals_oracle(
-    architecture, seed, chunk_size, stride, global_rows, temporary_rows, chunks, last, answer
+    architecture,
+    seed,
+    chunk_size,
+    stride,
+    global_rows,
+    temporary_rows,
+    chunks,
+    tail_tokens,
+    held,
+    last,
+    answer,
 ):
     model = make_model(
         architecture,
@@ -115,6 +140,7 @@ def test_fast_path_equals_oracle(
         stride=min(stride, chunk_size),
         global_rows=global_rows,
         temporary_rows=temporary_rows,
+        tail_tokens=tail_tokens,
     )
     text = torch.Generator().manual_seed(seed)
     oracle, memory = Oracle(model), model.empty_memory()
@@ -127,11 +153,12 @@ def test_fast_path_equals_oracle(
             assert state.temporary.shape[1] == len(t)
             for row, expected in zip(state.temporary[0], t, strict=True):
                 torch.testing.assert_close(row, expected, atol=1e-4, rtol=1e-4)
-    ids = torch.randint(VOCABULARY, (1, last + answer), generator=text)
-    expected = oracle.logits(ids[0].tolist())
-    cache = model.prefix(memory)
-    hidden = model.answer_hidden(cache, ids[:, :last])
+    ids = torch.randint(VOCABULARY, (1, held + last + answer), generator=text)
+    expected = oracle.logits(ids[0].tolist(), held)
+    cache = open_state(model, MemoryState(memory, tuple(ids[0, :held].tolist()))).cache()
+    asked = held + last
+    hidden = model.answer_hidden(cache, ids[:, held:asked], held)
     found = [*model.backbone.logits(hidden[0])]
-    for i in range(last, last + answer):  # token by token, as an answer is written
+    for i in range(asked, asked + answer):  # token by token, as an answer is written
         found.append(model.backbone.logits(model.answer_hidden(cache, ids[:, i : i + 1], i)[0, -1]))
     torch.testing.assert_close(torch.stack(found), expected, atol=1e-3, rtol=1e-3)

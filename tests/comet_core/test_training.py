@@ -13,6 +13,8 @@ from training_tiny import RECIPE, tokenize_text, write_data
 
 from comet_core.checkpoint import WEIGHTS_FILE, load_model, load_weights
 from comet_core.errors import CometError
+from comet_core.memory import MemoryState
+from comet_core.prefixes import open_state
 from comet_core.prompt import PromptFormat
 from comet_core.training import loop
 from comet_core.training.data import (
@@ -117,6 +119,29 @@ def test_training_learns_a_fixed_batch() -> None:
         result.loss.backward()
         optimizer.step()
     assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.mark.parametrize("frozen_tail", [False, True])
+@pytest.mark.parametrize("tail_tokens", [0, 30])
+def test_training_asks_as_answering_does(tail_tokens: int, frozen_tail: bool) -> None:
+    sizes = {"chunk_size": 64, "temporary_rows": 30, "tail_tokens": tail_tokens}
+    model = make_model(vocabulary=len(PROMPT.tokenizer), **sizes)
+    chunks = [64, 64]
+    reading = Reading(chunks, tail=max(50, tail_tokens), temporary_rows=30)
+    sampler = FactSampler(PROMPT, [tokenize_text(PROMPT, "It rained. " * 60)])
+    sample = sampler.sample(Random(1), reading, ["name"], 2, 2)
+    losses = answer_loss(model, [sample], reading, frozen_tail=frozen_tail).losses
+    read, tail = sample.tokens[: sum(chunks)], tuple(sample.tokens[sum(chunks) :])
+    memory = model.empty_memory()
+    for chunk in torch.tensor([read]).split(chunks, dim=1):
+        memory = model.read_chunk(memory, chunk).memory
+    prefix = open_state(model, MemoryState(memory, tail))
+    for asked, loss in zip(sample.asked, losses, strict=True):
+        ids = torch.tensor([asked.question + asked.answer[:-1]])
+        hidden = model.answer_hidden(prefix.cache(), ids, start=len(tail))[0]
+        logits = model.backbone.logits(hidden)[len(asked.question) - 1 :]
+        expected = torch.nn.functional.cross_entropy(logits, torch.tensor(asked.answer))
+        torch.testing.assert_close(loss, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_checkpointed_gradients_are_the_same() -> None:

@@ -108,6 +108,7 @@ def _footprint(
     texts = max(1, stage.step_tokens // (size * count + unread))
     questions = texts * stage.questions
     *before, after = _memory_rows(recipe.sizes, stage, size, count, shape.max_rows)
+    before = before[count - _graded(stage, count) :]
     live = size + -(-size // recipe.sizes.stride) + recipe.sizes.global_rows
     row, key, memory_row = _activations(shape, recipe.lora_rank, width)
     tail = unread + unread // recipe.sizes.stride
@@ -131,6 +132,11 @@ def _footprint(
         activations=max([*chunks[-1:], answers]) if one_at_a_time else sum(chunks) + answers,
         gradients=max(chunks, default=0) // shape.layers,
     )
+
+
+def _graded(stage: Stage, count: int) -> int:
+    """How many of so many chunks have gradients."""
+    return count if stage.gradient_chunks is None else min(count, stage.gradient_chunks)
 
 
 def _tail(stage: Stage, size: int) -> int:
@@ -176,4 +182,6 @@ def arithmetic(shape: Shape, recipe: Recipe, stage: Stage) -> float:
     linear = 2 * shape.linear * live
     attention = 4 * shape.layers * shape.query * live * (memory + live / 2)
     forward = (linear + attention) / size
-    return forward * (3 if recipe.checkpoint_chunks else 2)
+    backward = 2 if recipe.checkpoint_chunks else 1
+    graded = _graded(stage, count) / count if count else 1
+    return forward * (1 + backward * graded)

@@ -228,7 +228,7 @@ class Trainer:
             torch.autocast(self.model.device.type, torch.bfloat16, enabled=mixed),
             disable_input_dtype_casting(self.model.language_model, active=mixed),
         ):
-            result = self._objective(samples, reading, stage.frozen_tail)
+            result = self._objective(samples, reading, stage)
         result.loss.backward()
         clip_grad_norm_(trainable(self.model).values(), self.recipe.clip_norm)
         self.optimizer.step()
@@ -258,13 +258,17 @@ class Trainer:
             seconds=round(time.monotonic() - started, 3),
         )
 
-    def _objective(
-        self, samples: Sequence[Sample], reading: Reading, frozen_tail: bool
-    ) -> Objective:
+    def _objective(self, samples: Sequence[Sample], reading: Reading, stage: Stage) -> Objective:
         if self.course is not None:
             return window_loss(self.model, samples)
-        checkpointed = self.recipe.checkpoint_chunks
-        return answer_loss(self.model, samples, reading, checkpointed, frozen_tail)
+        return answer_loss(
+            self.model,
+            samples,
+            reading,
+            self.recipe.checkpoint_chunks,
+            stage.frozen_tail,
+            stage.gradient_chunks,
+        )
 
     def _mixed(self, rng: Random) -> Stage:
         """The stage that a step is drawn as: this one, or an earlier one that it keeps up."""

@@ -49,16 +49,19 @@ def answer_loss(
     reading: Reading,
     checkpointed: bool = False,
     frozen_tail: bool = False,
+    gradient_chunks: int | None = None,
 ) -> Objective:
     """Read the texts of a batch chunk by chunk, then ask all their questions.
 
     checkpointed: keep only the memory between chunks for the backward pass, and compute each
     chunk a second time; activation memory then grows with the state and not with the text.
     frozen_tail: no gradients through the tail's own rows.
+    gradient_chunks: gradients only through so many last chunks (truncated backpropagation through
+    time), where not through all.
     """
     texts = torch.tensor([s.tokens for s in samples], device=model.device)
     read, tail = texts.split([reading.length - reading.tail, reading.tail], dim=1)
-    memory = _read(model, read, reading, checkpointed)
+    memory = _read(model, read, reading, checkpointed, gradient_chunks)
     cache = model.prefix(memory)
     if reading.tail:
         _open_tail(model, cache, tail, frozen_tail)
@@ -144,9 +147,21 @@ def _score(logits: Tensor, labels: Tensor) -> Objective:
     return Objective(per_answer, wrong == 0)
 
 
-def _read(model: CometModel, texts: Tensor, reading: Reading, checkpointed: bool) -> Memory:
+def _read(
+    model: CometModel,
+    texts: Tensor,
+    reading: Reading,
+    checkpointed: bool,
+    gradient_chunks: int | None,
+) -> Memory:
     memory = model.empty_memory(len(texts))
-    for chunk in texts.split(reading.chunks, dim=1):
+    chunks = texts.split(reading.chunks, dim=1)
+    first = 0 if gradient_chunks is None else max(0, len(chunks) - gradient_chunks)
+    with torch.no_grad():
+        for chunk in chunks[:first]:
+            memory = model.read_chunk(memory, chunk, reading.temporary_rows).memory
+    torch.clear_autocast_cache()  # it holds copies of the weights that have no gradients either
+    for chunk in chunks[first:]:
 
         def step(memory: Memory, chunk: Tensor = chunk) -> Memory:
             return model.read_chunk(memory, chunk, reading.temporary_rows).memory

@@ -48,8 +48,8 @@ class Stage:
     unanswerable: float = 0.0
     """Share of questions that the text does not answer; what is right is then to say so."""
     asked_of: Part = "text"
-    """Where the answers stand: anywhere, or only in what chunks have read, or in the tail, which
-    none has taken up yet."""
+    """Where the answers stand: anywhere, or only in what chunks have read, or in the older half of
+    that, or in the tail, which none has taken up yet."""
     tail: tuple[int, int] | None = None
     """Tokens of the tail, as many texts with 500 to 1,000 as with 1,000 to 2,000; None: less than
     half a chunk, or often none, and for questions about the tail a quarter of a chunk to a chunk.
@@ -57,6 +57,9 @@ class Stage:
     frozen_tail: bool = False
     """Read the tail without gradients, in a third of the time: what learns then is the memory and
     how it is asked, behind however long a tail."""
+    gradient_chunks: int | None = None
+    """Gradients only through so many last chunks (truncated backpropagation through time), for
+    texts of many; None: through all."""
     mixed_with: dict[str, float] = field(default_factory=dict)
     """Names of earlier stages that stay in the mix, so that they are not forgotten, and the share
     of steps drawn as each one's; their answers are not judged."""
@@ -91,10 +94,12 @@ class Stage:
             raise ValueError(f"a text has no chunk or some, got {self.chunks[0]}")
         if self.temporary_share[0] < 0:
             raise ValueError(f"temporary_share is a share, got {self.temporary_share[0]}")
+        if self.gradient_chunks is not None and self.gradient_chunks < 0:
+            raise ValueError(f"gradient_chunks must not be negative, got {self.gradient_chunks}")
         if self.tail is not None and self.tail[0] < 1:
             raise ValueError(f"a tail has at least one token, got {self.tail[0]}")
         nothing_left = self.asked_of == "text" and self.tail is None
-        if self.chunks[0] < 1 and (self.asked_of == "read" or nothing_left):
+        if self.chunks[0] < 1 and (self.asked_of in ("read", "old") or nothing_left):
             raise ValueError("of no chunks only a tail is left: ask of it, with asked_of = 'tail'")
         for pair in (self.chunks, self.facts, self.temporary_share, self.tail or (0, 0)):
             if pair[0] > pair[1]:

@@ -23,8 +23,8 @@ PASSAGE, CUE = 64, 8  # tokens of a passage, and those of them that ask for the 
 TRIES = 20  # at drawing a question that a text does not answer, or a fact that fits in it
 
 
-Part = Literal["text", "read", "tail"]
-"""Of a text: all of it, what chunks have taken up, or what none has."""
+Part = Literal["text", "read", "old", "tail"]
+"""Of a text: all of it, what chunks have taken up, the older half of that, or what none has."""
 
 
 class TextTooShort(CometError):
@@ -70,7 +70,12 @@ class Reading:
     def part(self, part: Part) -> tuple[int, int]:
         """First token of a part, and the one behind it."""
         read = sum(self.chunks)
-        return {"text": (0, self.length), "read": (0, read), "tail": (read, self.length)}[part]
+        return {
+            "text": (0, self.length),
+            "read": (0, read),
+            "old": (0, read // 2),
+            "tail": (read, self.length),
+        }[part]
 
     def age(self, position: int) -> int:
         """Chunks read after the one that holds token `position`; -1 in the tail."""

@@ -181,6 +181,31 @@ def test_a_frozen_tail_has_gradients_only_through_the_memory(chunks: list[int]) 
     assert any((g != gradients[1][name]).any() for name, g in gradients[0].items() if g is not None)
 
 
+def test_gradients_go_through_the_last_chunks_alone() -> None:
+    model = make_model(vocabulary=len(PROMPT.tokenizer), chunk_size=64).requires_grad_(True)
+    reading = Reading([64, 40, 64], tail=5, temporary_rows=30)
+    sampler = FactSampler(PROMPT, [tokenize_text(PROMPT, "It rained. " * 60)])
+    samples = [sampler.sample(Random(n), reading, ["name"], 1, 1) for n in range(2)]
+    losses, gradients = {}, {}
+    for chunks in (None, 9, 3, 2, 0):
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):  # which keeps copies of weights
+            losses[chunks] = answer_loss(model, samples, reading, gradient_chunks=chunks).loss
+        losses[chunks].backward()
+        gradients[chunks] = {name: p.grad for name, p in model.named_parameters()}
+    whole = gradients[None]
+    for chunks, found in gradients.items():
+        torch.testing.assert_close(losses[chunks], losses[None], atol=1e-4, rtol=1e-4)
+        same = all(
+            torch.allclose(g, found[name], atol=1e-6)
+            for name, g in whole.items()
+            if g is not None and found[name] is not None
+        )
+        assert same == (chunks in (None, 9, 3))
+    read = "readout_embedding"  # of what chunks read, and of nothing else
+    assert gradients[0][read] is None and gradients[2][read].abs().sum() > 0
+
+
 def test_an_earlier_stage_stays_in_the_mix(start_run, tmp_path: Path) -> None:
     recipe = RECIPE.replace('name = "second"', 'name = "second"\nmixed_with = {first = 0.5}')
     (tmp_path / "recipe.toml").write_text(recipe.replace("max_steps = 4", "max_steps = 12"))

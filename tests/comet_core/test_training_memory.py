@@ -57,7 +57,12 @@ def batch(chunks: int, size: int, vocabulary: int) -> list[Sample]:
 
 
 def step(
-    model: CometModel, samples: list[Sample], reading: Reading, checkpointed: bool, mixed: bool
+    model: CometModel,
+    samples: list[Sample],
+    reading: Reading,
+    checkpointed: bool,
+    mixed: bool,
+    gradient_chunks: int | None = None,
 ) -> Meter:
     """Forward and backward of one training step, as the loop does it."""
     meter = Meter()
@@ -66,7 +71,7 @@ def step(
         torch.autocast("cpu", torch.bfloat16, enabled=mixed),
         disable_input_dtype_casting(model.language_model, active=mixed),
     ):
-        result = answer_loss(model, samples, reading, checkpointed)
+        result = answer_loss(model, samples, reading, checkpointed, gradient_chunks=gradient_chunks)
     with meter:
         result.loss.backward()
     return meter
@@ -91,8 +96,12 @@ def test_checkpointed_memory_grows_with_the_state_alone() -> None:
 
 @pytest.mark.parametrize("architecture", ["qwen3", "llama"])
 @pytest.mark.parametrize("mixed", [True, False], ids=["bf16", "float32"])
-@pytest.mark.parametrize("checkpointed", [True, False], ids=["checkpointed", "whole"])
-def test_the_estimate_is_what_is_measured(architecture, mixed, checkpointed) -> None:
+@pytest.mark.parametrize(
+    ("checkpointed", "graded"),
+    [(True, None), (False, None), (False, 2)],
+    ids=["checkpointed", "whole", "truncated"],
+)
+def test_the_estimate_is_what_is_measured(architecture, mixed, checkpointed, graded) -> None:
     config = AutoConfig.for_model(
         architecture,
         vocab_size=300,
@@ -105,7 +114,7 @@ def test_the_estimate_is_what_is_measured(architecture, mixed, checkpointed) -> 
         max_position_embeddings=4096,
     )
     sizes = CometConfig(chunk_size=128, stride=8, global_rows=32, temporary_rows=64)
-    stage = Stage("s", [128], (4, 4), step_tokens=1, questions=2)
+    stage = Stage("s", [128], (4, 4), step_tokens=1, questions=2, gradient_chunks=graded)
     recipe = Recipe(sizes, [stage], [], lora_rank=4, checkpoint_chunks=checkpointed)
     backbone = AutoModelForCausalLM.from_config(
         config, dtype=torch.bfloat16 if mixed else torch.float32
@@ -113,7 +122,7 @@ def test_the_estimate_is_what_is_measured(architecture, mixed, checkpointed) -> 
     add_lora(backbone, recipe.lora_rank)
     model = CometModel(backbone, sizes)
     reading = Reading([128] * 4, 0, temporary_rows=64)
-    meter = step(model, batch(4, 128, 300), reading, checkpointed, mixed)
+    meter = step(model, batch(4, 128, 300), reading, checkpointed, mixed, graded)
     trained = [p for p in model.parameters() if p.requires_grad]
     gradients = sum(p.nbytes for p in trained)  # counted among what is trained
     shape = shape_of(config, recipe)

@@ -233,14 +233,24 @@ def test_facts_of_what_was_read_stand_before_the_tail(seed: int, facts: int) -> 
         assert 0 <= asked.age < len(reading.chunks)
 
 
-@given(seed=st.integers(0, 10_000), part=st.sampled_from(["text", "read", "tail"]))
+@given(seed=st.integers(0, 10_000), facts=st.integers(1, 6))
+def test_old_facts_stand_in_the_older_half_of_what_was_read(seed: int, facts: int) -> None:
+    reading = Reading([200, 180, 190], tail=150, temporary_rows=8)
+    sampler = FactSampler(PROMPT, [tokenize_text(PROMPT, "It rained. We slept. " * 400)])
+    sample = sampler.sample(Random(seed), reading, ["number"], facts, 9, part="old")
+    later = PROMPT.decode(sample.tokens[285:])
+    assert all(PROMPT.decode(asked.answer) not in later for asked in sample.asked)
+    assert {asked.age for asked in sample.asked} <= {1, 2}
+
+
+@given(seed=st.integers(0, 10_000), part=st.sampled_from(["text", "read", "old", "tail"]))
 def test_passages_stand_in_their_part_word_for_word(seed: int, part: Part) -> None:
     text = PROMPT.text(" ".join(map(str, range(100))))[:220]  # no two passages are the same
     reading = Reading([100, 80], tail=40, temporary_rows=8)
     found = passages(Random(seed), text, reading, 5, part)
     begin, stop = reading.part(part)
     whole = bytes(text[begin:stop])
-    assert len(found) == {"text": 4, "read": 3, "tail": 1}[part]
+    assert len(found) == {"text": 4, "read": 3, "old": 2, "tail": 1}[part]
     for asked in found:
         passage = bytes([*asked.question, *asked.answer])
         assert len(asked.question) == CUE and len(passage) == min(PASSAGE, stop - begin)

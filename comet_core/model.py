@@ -69,7 +69,7 @@ class CometModel(nn.Module):
         c = self.config
         memory = c.global_rows + c.temporary_rows
         read = c.chunk_size + -(-c.chunk_size // c.stride) + c.global_rows
-        answered = c.answering_size + c.answering_size // c.stride
+        answered = c.answering_size + c.answering_size // c.answering_stride
         if memory + max(read, answered) > self.backbone.max_rows:
             raise ChunkTooLong(
                 f"The memory's {memory} rows and those of a chunk of {c.chunk_size} tokens, "
@@ -149,7 +149,7 @@ class CometModel(nn.Module):
         token_ids: (B, n) int64, the chunk's text after the first `start` tokens, whose rows `cache`
         holds behind the memory's; it grows by the live rows of these.
         """
-        layout = answering_layout(token_ids.shape[1], self.config.stride, start)
+        layout = answering_layout(token_ids.shape[1], self.config.answering_stride, start)
         return self._run(self._embed(token_ids, layout), cache)[-1][:, layout.text.to(self.device)]
 
     def branches_hidden(
@@ -162,7 +162,7 @@ class CometModel(nn.Module):
         the rows of `cache`, as in `answer_hidden`, and sees no other. `cache` grows by the rows of
         all of them, and of padding.
         """
-        stride = self.config.stride
+        stride = self.config.answering_stride
         layouts = [branched_layout([len(b) for b in text], stride, start) for text in branches]
         rows = [
             self._embed(torch.cat(list(text))[None].to(self.device), layout)[0]

@@ -111,7 +111,7 @@ def _footprint(
     before = before[count - _graded(stage, count) :]
     live = size + -(-size // recipe.sizes.stride) + recipe.sizes.global_rows
     row, key, memory_row = _activations(shape, recipe.lora_rank, width)
-    tail = unread + unread // recipe.sizes.stride
+    tail = unread + unread // recipe.sizes.answering_stride
     chunks = [
         texts * shape.layers * (row * live + key * (live + memory) + memory_row * memory)
         for memory in before
@@ -153,7 +153,7 @@ def _memory_rows(
     groups = -(-size // sizes.stride)
     limit = min(
         max(groups, round(stage.temporary_share[1] * size * count / sizes.stride)),
-        free_rows(size, sizes, max_rows),
+        free_rows(stage, size, sizes, max_rows),
     )
     return [0, *(sizes.global_rows + min(limit, groups * read) for read in range(1, count + 1))]
 

@@ -335,7 +335,7 @@ class Trainer:
     def _check_rows(self) -> None:
         sizes, limit = self.model.config, self.model.backbone.max_rows
         for stage in self.recipe.stages:
-            if free_rows(stage.longest_chunk, sizes, limit) < 0:
+            if free_rows(stage, max(stage.chunk_sizes), sizes, limit) < 0:
                 raise BadRecipe(
                     f"The stage '{stage.name}' has chunks or tails that do not fit in the "
                     f"backbone's {limit} rows; choose smaller ones."

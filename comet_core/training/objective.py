@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.checkpoint import checkpoint
 from transformers import DynamicCache
 
+from comet_core.config import NO_COMPRESSION
 from comet_core.layout import branched_layout, side_by_side
 from comet_core.memory import Memory
 from comet_core.model import CometModel, attention_mask
@@ -96,10 +97,9 @@ def window_loss(model: CometModel, samples: Sequence[Sample]) -> Objective:
     cache = DynamicCache()
     texts = torch.tensor([s.tokens for s in samples], device=model.device)
     decoder(texts, past_key_values=cache)
-    no_compression = 1 << 30  # a stride that no question reaches
 
     def run(branches: Branches) -> Tensor:
-        layouts = [branched_layout([len(b) for b in asked], no_compression) for asked in branches]
+        layouts = [branched_layout([len(b) for b in asked], NO_COMPRESSION) for asked in branches]
         place, branch = (order.to(model.device) for order in side_by_side(layouts))
         past = texts.shape[1]
         questions = pad_sequence([torch.cat(asked) for asked in branches], batch_first=True)

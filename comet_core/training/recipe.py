@@ -112,7 +112,6 @@ class Stage:
         """
         size = rng.choice(self.chunk_sizes)
         count = rng.randint(*self.chunks)
-        most = size if self.tail is None else self.longest_chunk
         uneven = rng.random() < 0.5
         chunks = [rng.randint(size // 2, size) if uneven else size for _ in range(count)]
         share = rng.uniform(*self.temporary_share)
@@ -120,7 +119,7 @@ class Stage:
         return Reading(
             chunks=chunks,
             tail=self._tail(rng, size),
-            temporary_rows=min(wanted, free_rows(most, sizes, max_rows)),
+            temporary_rows=min(wanted, free_rows(self, size, sizes, max_rows)),
         )
 
     def _tail(self, rng: Random, size: int) -> int:
@@ -145,9 +144,14 @@ class Stage:
         return self.chunks[1] * size + (tail if self.tail is None else self.tail[1])
 
 
-def free_rows(chunk: int, sizes: CometConfig, max_rows: int) -> int:
-    """Rows left for the FIFO beside a chunk of so many text tokens; negative: it does not fit."""
-    return max_rows - 2 * sizes.global_rows - chunk - -(-chunk // sizes.stride)
+def free_rows(stage: Stage, size: int, sizes: CometConfig, max_rows: int) -> int:
+    """Rows left for the FIFO beside a chunk of `size` text tokens, or a longer tail of the stage
+    with a question; negative: it does not fit.
+    """
+    read = size + -(-size // sizes.stride) + sizes.global_rows
+    answered = 0 if stage.tail is None else stage.tail[1] + QUESTION_ROWS
+    answered += answered // sizes.answering_stride
+    return max_rows - sizes.global_rows - max(read, answered)
 
 
 @dataclass(frozen=True)

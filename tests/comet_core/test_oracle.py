@@ -67,12 +67,12 @@ class Oracle:
 
     def logits(self, tokens: list[int], held: int = 0) -> torch.Tensor:
         """The chunk that is answered from, which held so many tokens already; logits at the text
-        rows behind these, (n, vocabulary)."""
+        rows behind these, (n, vocabulary). A model that holds a tail has no C rows here."""
         rows, text, opened = [], [], 0
         for i, token in enumerate(tokens):
             if i == held:
                 opened = len(rows)
-            if i and i % self.config.stride == 0:
+            if i and i % self.config.stride == 0 and not self.config.tail_tokens:
                 rows.append(self.model.compression_embedding)
             if i >= held:
                 text.append(len(rows))

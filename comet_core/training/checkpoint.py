@@ -1,5 +1,5 @@
-"""The state of a training run on disk: weights, optimizer moments, counters. Safetensors, no
-pickle.
+"""The state of a training run on disk: weights, their mean, optimizer moments, counters.
+Safetensors, no pickle.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel
 
 from comet_core.errors import CometError
 from comet_core.model import CometModel
@@ -26,9 +27,16 @@ def trainable(model: CometModel) -> dict[str, torch.nn.Parameter]:
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
-def save_run(path: Path, model: CometModel, optimizer: Optimizer, progress: dict[str, Any]) -> None:
+def save_run(
+    path: Path,
+    model: CometModel,
+    optimizer: Optimizer,
+    mean: AveragedModel,
+    progress: dict[str, Any],
+) -> None:
     """Write everything needed to go on; the old file stays until the new one is whole."""
     tensors = {f"weight.{n}": p.detach().contiguous() for n, p in trainable(model).items()}
+    tensors |= {f"mean.{name}": value for name, value in mean.state_dict().items()}
     for number, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{key}": value for key, value in moments.items()}
     partial = path.with_suffix(".partial")
@@ -36,12 +44,15 @@ def save_run(path: Path, model: CometModel, optimizer: Optimizer, progress: dict
     partial.replace(path)
 
 
-def load_run(path: Path, model: CometModel, optimizer: Optimizer) -> dict[str, Any]:
-    """Restore weights and optimizer in place; returns the progress that was saved.
+def load_run(
+    path: Path, model: CometModel, optimizer: Optimizer, mean: AveragedModel
+) -> dict[str, Any]:
+    """Restore weights, optimizer and mean in place; returns the progress that was saved.
 
     Raises OtherRun where the checkpoint's weights are not those that are trained.
     """
     state: dict[int, dict[str, torch.Tensor]] = {}
+    means: dict[str, torch.Tensor] = {}
     with safe_open(path, "pt") as file:
         progress = json.loads(file.metadata()["progress"])
         weights = trainable(model)
@@ -56,8 +67,11 @@ def load_run(path: Path, model: CometModel, optimizer: Optimizer) -> dict[str, A
             kind, rest = key.split(".", 1)
             if kind == "weight":
                 weights[rest].data.copy_(file.get_tensor(key))
+            elif kind == "mean":
+                means[rest] = file.get_tensor(key)
             else:
                 number, name = rest.split(".", 1)
                 state.setdefault(int(number), {})[name] = file.get_tensor(key)
+    mean.load_state_dict(means)
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
     return progress

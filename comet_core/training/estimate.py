@@ -27,10 +27,10 @@ FLOAT32 = 4
 class Footprint:
     """Bytes of a training step at its peak, by what they hold.
 
-    weights: the frozen backbone. trained: adapters and memory networks, with gradients and moments.
-    states: the memory between chunks. activations: what layers keep for the backward pass: all
-    chunks and answers, or, with checkpoint_chunks, the larger of one chunk and the answers.
-    gradients: of one layer's activations.
+    weights: the frozen backbone. trained: adapters and memory networks, with gradients, moments
+    and mean. states: the memory between chunks. activations: what layers keep for the backward
+    pass: all chunks and answers, or, with checkpoint_chunks, the larger of one chunk and the
+    answers. gradients: of one layer's activations.
     """
 
     weights: int
@@ -127,7 +127,7 @@ def _footprint(
     copies = width if width < FLOAT32 else 0  # the adapters, cast once a step
     return Footprint(
         weights=shape.frozen * width,
-        trained=shape.trained * (4 * FLOAT32 + copies),
+        trained=shape.trained * (5 * FLOAT32 + copies),
         states=texts * shape.layers * shape.hidden * FLOAT32 * (sum(before) + after),
         activations=max([*chunks[-1:], answers]) if one_at_a_time else sum(chunks) + answers,
         gradients=max(chunks, default=0) // shape.layers,

@@ -18,7 +18,9 @@ from random import Random
 
 import torch
 from peft.helpers import disable_input_dtype_casting
+from torch.nn import ParameterList
 from torch.nn.utils import clip_grad_norm_
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from comet_core.checkpoint import WEIGHTS_FILE, Weights, save_weights
 from comet_core.model import CometModel
@@ -95,6 +97,9 @@ class Trainer:
         self.facts = FactSampler(prompt, documents)
         self.questions = QuestionSampler(prompt, documents)
         self.optimizer = torch.optim.AdamW(self._groups(), betas=(0.9, 0.98), weight_decay=0.0)
+        self.mean = AveragedModel(
+            self._learned(), multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay)
+        )
         self.step = self.stage_step = 0
         self.stage_number = self.course[0] if self.course else 0
         self.judged: deque[bool] = deque(maxlen=self.stage.judged)
@@ -160,11 +165,12 @@ class Trainer:
         self.save()
 
     def save(self) -> None:
-        """Write the checkpoint, and the weights in the form that is read and answered with."""
+        """Write the checkpoint, and the weights' mean in the form that is answered with."""
         save_run(
             self.checkpoint,
             self.model,
             self.optimizer,
+            self.mean,
             {
                 "step": self.step,
                 "stage": self.stage_number,
@@ -174,7 +180,7 @@ class Trainer:
         )
         local = Path(self.recipe.backbone)
         weights = Weights(
-            {name: p.data for name, p in trainable(self.model).items()},
+            {name: p.data for name, p in zip(trainable(self.model), self.mean.module, strict=True)},
             self.recipe.sizes,
             self.recipe.lora_rank,
             str(local.resolve()) if local.is_dir() else self.recipe.backbone,
@@ -182,7 +188,7 @@ class Trainer:
         save_weights(self.weights, weights)
 
     def _resume(self) -> None:
-        progress = load_run(self.checkpoint, self.model, self.optimizer)
+        progress = load_run(self.checkpoint, self.model, self.optimizer, self.mean)
         self.step, self.stage_number = progress["step"], progress["stage"]
         self.stage_step = progress["stage_step"]
         if self.course is not None:
@@ -197,6 +203,9 @@ class Trainer:
             partial = self.metrics.with_suffix(".partial")
             partial.write_text("".join(lines[: self.step]), encoding="utf-8")
             partial.replace(self.metrics)
+
+    def _learned(self) -> ParameterList:
+        return ParameterList(trainable(self.model).values())
 
     def _groups(self) -> list[dict]:
         backbone: list[torch.nn.Parameter] = []
@@ -232,6 +241,7 @@ class Trainer:
         result.loss.backward()
         clip_grad_norm_(trainable(self.model).values(), self.recipe.clip_norm)
         self.optimizer.step()
+        self.mean.update_parameters(self._learned())
         self.optimizer.zero_grad()
         asked = [a for sample in samples for a in sample.asked]
         told = torch.tensor([a.recited for a in asked], device=result.losses.device)

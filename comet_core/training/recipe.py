@@ -172,6 +172,9 @@ class Recipe:
     """For the memory networks and the embeddings of compression and readout rows."""
     warmup_steps: int = 40
     clip_norm: float = 1.0
+    ema_decay: float = 0.0
+    """Of the exponential moving average of the weights, which is what a run is answered with: the
+    share it keeps of itself a step. 0: the weights of the last step."""
     checkpoint_chunks: bool = False
     """Compute every chunk twice, and keep only the memory between chunks meanwhile."""
     seed: int = 1
@@ -179,6 +182,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if not self.stages:
             raise ValueError("a recipe needs at least one stage")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay is at least 0 and below 1, got {self.ema_decay}")
         if self.warmup_steps < 1:
             raise ValueError(f"warmup_steps must be at least 1, got {self.warmup_steps}")
         names = [stage.name for stage in self.stages]

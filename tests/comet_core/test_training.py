@@ -17,6 +17,7 @@ from comet_core.memory import MemoryState
 from comet_core.prefixes import open_state
 from comet_core.prompt import PromptFormat
 from comet_core.training import loop
+from comet_core.training.checkpoint import trainable
 from comet_core.training.data import (
     DataNotFound,
     load_documents,
@@ -100,6 +101,23 @@ def test_a_run_is_a_model_from_its_first_checkpoint_on(
         found = loaded.model.read_chunk(loaded.model.empty_memory(), ids).memory
     for a, b in zip(expected, found, strict=True):  # exported in bf16
         torch.testing.assert_close(a.temporary, b.temporary, atol=0.05, rtol=0.05)
+
+
+def test_a_run_is_answered_with_the_mean_of_its_steps(start_run, tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text(RECIPE.replace("seed = 3", "seed = 3\nema_decay = 0.75"))
+    mean: dict[str, torch.Tensor] = {}
+    while True:  # one step at a time, each in a trainer of its own
+        trainer = start_run("mean")
+        if trainer.finished:
+            break
+        next(trainer.run())
+        now = {name: p.detach().clone() for name, p in trainable(trainer.model).items()}
+        mean = {name: mean[name].lerp(p, 0.25) for name, p in now.items()} if mean else now
+        trainer.save()
+    saved = load_weights(trainer.weights).tensors
+    assert any(not torch.equal(p.bfloat16(), mean[name].bfloat16()) for name, p in now.items())
+    for name, tensor in mean.items():
+        torch.testing.assert_close(saved[name].float(), tensor, atol=1e-4, rtol=0.01)
 
 
 def test_training_learns_a_fixed_batch() -> None:
@@ -224,6 +242,7 @@ def test_an_earlier_stage_stays_in_the_mix(start_run, tmp_path: Path) -> None:
     [
         ("", "sizes: Field required"),
         (RECIPE.replace('["some', "3 # "), "questions"),
+        (RECIPE.replace("seed = 3", "ema_decay = 1.0"), "below 1, got 1.0"),
         (RECIPE.replace("chunk_size = 64", "chunk_size = 0"), "at least 1, got 0"),
         (RECIPE.split("[[stages]]")[0] + "x = [", "cannot be read"),
         (RECIPE.replace('name = "first"', ""), "name"),

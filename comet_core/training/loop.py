@@ -180,7 +180,9 @@ class Trainer:
         )
         local = Path(self.recipe.backbone)
         weights = Weights(
-            {name: p.data for name, p in zip(trainable(self.model), self.mean.module, strict=True)},
+            dict(
+                zip(trainable(self.model), map(torch.detach, self.mean.parameters()), strict=True)
+            ),
             self.recipe.sizes,
             self.recipe.lora_rank,
             str(local.resolve()) if local.is_dir() else self.recipe.backbone,

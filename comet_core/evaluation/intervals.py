@@ -2,7 +2,9 @@
 
 Questions about one document are not independent: it was read well or badly for all of them. So the
 document is what is counted (Wilson's interval, where a document has one question that is right or
-wrong) or drawn again (the cluster bootstrap, everywhere else). Knows nothing of what was measured.
+wrong) or drawn again (the cluster bootstrap, everywhere else). Of few documents the bootstrap can
+be too narrow by chance; it is then at least as wide as if all questions were independent. Knows
+nothing of what was measured.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 Z = 1.959964
 DRAWS = 2000
+FEW = 20  # documents, below which the bootstrap alone is too narrow
 NO_WIDTH = 1e-9  # of an interval, but for rounding
 METHODS = {
     "wilson": "Wilson's interval; every document has one question, which is right or wrong",
@@ -25,6 +28,8 @@ METHODS = {
     "that are all alike, say nothing of other documents",
     "cluster bootstrap": f"2.5 and 97.5 % quantiles of {DRAWS} means, each over as many documents "
     "as there are, drawn with replacement, with all questions of each",
+    "bootstrap or wilson": f"of fewer than {FEW} documents: the lower of the lower ends, and the "
+    "higher of the higher ends, of the cluster bootstrap and of Wilson's interval of all questions",
 }
 """The ways an interval is made, as every result names them."""
 
@@ -113,12 +118,17 @@ def spread(
     combine: Callable[[NDArray], NDArray] = lambda means: means[..., 0],
 ) -> tuple[str, tuple[float, float]]:
     """The method and interval of a score from 0 to 1 of several documents: the bootstrap of its
-    rows, or, where that has no width, Wilson's of as many cases as there are documents.
+    rows; of few documents that or Wilson's of all questions, whichever reaches further; or, where
+    the bootstrap has no width, Wilson's of as many cases as there are documents.
     """
     low, high = bootstrap(rows, documents, combine)
+    count = len(set(documents))
     if isclose(low, high, abs_tol=NO_WIDTH):
-        return "wilson over documents", wilson(score, len(set(documents)))
-    return "cluster bootstrap", (low, high)
+        return "wilson over documents", wilson(score, count)
+    if count >= FEW:
+        return "cluster bootstrap", (low, high)
+    least, most = wilson(score, len(rows))
+    return "bootstrap or wilson", (min(low, least), max(high, most))
 
 
 def bootstrap(

@@ -122,7 +122,7 @@ def test_a_summary_is_scored_by_the_geometric_mean_of_mean_rouge(tmp_path: Path)
         {"rouge1": 100 * ones, "rouge2": 100 * twos, "rougeL": 100 * longest}, abs=0.01
     )
     assert score.score == pytest.approx(100 * (ones * twos * longest) ** (1 / 3), abs=0.01)
-    assert score.method == "cluster bootstrap" and score.low <= score.score <= score.high
+    assert score.method == "bootstrap or wilson" and score.low <= score.score <= score.high
     assert not scrolls.summarize(run([reader], path))["r"].complete
 
 

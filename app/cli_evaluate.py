@@ -238,7 +238,8 @@ def gates(
         with Display(f"Reading {path.name}", chunks) as display:
             name = f"{path}" if path.name in found else path.name
             found[name] = gate_statistics(loaded.model, tokens, display.step)
-        results.save(*runs.gates_result(found), finished=len(found) == len(books))
+        results.save(*runs.gates_result(found))
+    results.save(*runs.gates_result(found), finished=True)
     show(gates_tables(found))
     for name, statistics in found.items():
         for warning in statistics.warnings:

@@ -39,6 +39,8 @@ class Results:
         from comet_core.evaluation.intervals import METHODS
 
         spec = loaded.spec
+        if out.is_dir():
+            raise CannotWrite(f"{out} is a folder; name a file in it as --out.")
         self.out, self.partial = out, out.with_suffix(".partial.json")
         self._head = {
             "suite": suite,

@@ -78,6 +78,11 @@ def choose_papers(
             raise NothingAsked(
                 f"{path} has no question that its first {plan.max_tokens} tokens answer."
             )
+        if left_out := len(chosen) - len(papers[name]):
+            console.note(
+                f"{name}: {left_out} of {len(chosen)} documents are left out, as their first "
+                f"{plan.max_tokens} tokens, in whole sections, answer none of their questions."
+            )
     return papers
 
 

@@ -56,6 +56,8 @@ def train(
     plan = load_recipe(recipe)
     if backbone is not None:
         plan = replace(plan, backbone=backbone)
+    if dry_run and ceiling_of is not None:
+        raise typer.BadParameter("Memory and arithmetic are not estimated for a ceiling.")
     if dry_run:
         console.out.print(_needs(plan, settings.model_cache))
         return

@@ -12,7 +12,7 @@ from rich.text import Text
 from app import console
 
 if TYPE_CHECKING:
-    from comet_core.training.loop import StepReport
+    from comet_core.training.report import StepReport
 
 LINE_SECONDS = 60  # between lines where there is no terminal to draw on
 

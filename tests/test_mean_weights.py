@@ -1,4 +1,4 @@
-"""The mean of two runs' weights: adapters some of the way, what serves memory rows the second's."""
+"""The mean of several weight files is that of every tensor, with the last one's sizes."""
 
 from pathlib import Path
 
@@ -12,17 +12,15 @@ ADAPTER = "language_model.model.layers.0.mlp.up_proj.lora_A.default.weight"
 MEMORY = "memories.0.global_memory.gate.weight"
 
 
-def weights(adapter: float, memory: float, temporary_rows: int) -> Weights:
-    tensors = {ADAPTER: torch.full((2, 3), adapter), MEMORY: torch.full((3,), memory)}
-    return Weights(tensors, CometConfig(temporary_rows=temporary_rows), 2, "a backbone")
-
-
-def test_adapters_are_between_and_memory_is_the_second_ones(tmp_path: Path) -> None:
-    a, b, out = (tmp_path / name for name in ("a.safetensors", "b.safetensors", "out.safetensors"))
-    save_weights(a, weights(1.0, 5.0, 64))
-    save_weights(b, weights(3.0, 7.0, 128))
-    mean_weights(a, b, 0.75, out)
-    mean = load_weights(out)
-    assert mean.tensors[ADAPTER].eq(2.5).all()
-    assert mean.tensors[MEMORY].eq(7.0).all()
-    assert mean.config.temporary_rows == 128
+def test_the_mean_is_of_every_tensor_alike(tmp_path: Path) -> None:
+    files = []
+    for number, (adapter, memory) in enumerate([(1.0, 5.0), (3.0, 8.0), (8.0, 2.0)]):
+        tensors = {ADAPTER: torch.full((2, 3), adapter), MEMORY: torch.full((3,), memory)}
+        files.append(tmp_path / f"{number}.safetensors")
+        sizes = CometConfig(temporary_rows=64 * (number + 1))
+        save_weights(files[-1], Weights(tensors, sizes, 2, "a backbone"))
+    mean_weights(tmp_path / "out.safetensors", files)
+    mean = load_weights(tmp_path / "out.safetensors")
+    assert mean.tensors[ADAPTER].eq(4.0).all()
+    assert mean.tensors[MEMORY].eq(5.0).all()
+    assert mean.config.temporary_rows == 192

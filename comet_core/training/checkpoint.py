@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
+from comet_core.checkpoint import WEIGHTS_FILE
 from comet_core.errors import CometError
 from comet_core.model import CometModel
 
@@ -49,12 +50,18 @@ def load_run(
 ) -> dict[str, Any]:
     """Restore weights, optimizer and mean in place; returns the progress that was saved.
 
-    Raises OtherRun where the checkpoint's weights are not those that are trained.
+    Raises OtherRun where the checkpoint's weights are not those that are trained, or it is of an
+    older form.
     """
     state: dict[int, dict[str, torch.Tensor]] = {}
     means: dict[str, torch.Tensor] = {}
     with safe_open(path, "pt") as file:
         progress = json.loads(file.metadata()["progress"])
+        if "done" not in progress:
+            raise OtherRun(
+                f"The run in {path.parent} was begun by an older version; go on from its weights "
+                f"in another --run, with --start {path.parent / WEIGHTS_FILE}."
+            )
         weights = trainable(model)
         shapes = {f"weight.{name}": list(p.shape) for name, p in weights.items()}
         saved = [key for key in file.keys() if key.startswith("weight.")]  # noqa: SIM118

@@ -6,12 +6,13 @@ Format: one document a line, {"id", "title", "sections": [text], "qas": [{"quest
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
+
+from pydantic import BaseModel, ValidationError, model_validator
 
 from comet_core.errors import CometError
 from comet_core.prompt import PromptFormat
@@ -39,30 +40,65 @@ class QADocument:
     questions: tuple[Question, ...]
 
 
+class _Asked(BaseModel):
+    question: str
+    answers: list[str]
+    sections: list[int]
+    unanswerable: bool = False
+
+
+class _Line(BaseModel):
+    """A line of a data file."""
+
+    id: str
+    sections: list[str]
+    qas: list[_Asked]
+
+    @model_validator(mode="after")
+    def _sections_exist(self) -> _Line:
+        for asked in self.qas:
+            for section in asked.sections:
+                if not 0 <= section < len(self.sections):
+                    raise ValueError(
+                        f"a question names section {section}, and they go from 0 to "
+                        f"{len(self.sections) - 1}"
+                    )
+        return self
+
+
 def load_documents(paths: Iterable[Path]) -> Iterator[QADocument]:
-    """Every document of the files, in order; raises DataNotFound naming what is missing or
-    broken.
+    """Every document of the files, in order; raises DataNotFound naming what is missing, or the
+    line that is broken.
     """
     for path in paths:
         try:
             with path.open(encoding="utf-8") as lines:
-                for line in lines:
-                    yield _document(json.loads(line))
-        except (OSError, ValueError, KeyError) as error:
-            raise DataNotFound(f"The data file {path} cannot be used: {error}.") from error
+                for number, line in enumerate(lines, start=1):
+                    yield _document(_parsed(line, f"line {number} of the data file {path}"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataNotFound(f"The data file {path} cannot be read: {error}.") from error
 
 
-def _document(record: dict) -> QADocument:
+def _parsed(line: str, name: str) -> _Line:
+    try:
+        return _Line.model_validate_json(line)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "it"
+        raise DataNotFound(f"In {name}, {where} is wrong: {first['msg']}.") from error
+
+
+def _document(line: _Line) -> QADocument:
     return QADocument(
-        id=record["id"],
-        sections=tuple(record["sections"]),
+        id=line.id,
+        sections=tuple(line.sections),
         questions=tuple(
             Question(
-                question=qa["question"],
-                answers=() if qa.get("unanswerable") else tuple(qa["answers"]),
-                sections=tuple(qa["sections"]),
+                question=asked.question,
+                answers=() if asked.unanswerable else tuple(asked.answers),
+                sections=tuple(asked.sections),
             )
-            for qa in record["qas"]
+            for asked in line.qas
         ),
     )
 

@@ -7,7 +7,8 @@ the terms. Knows nothing of files.
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
+from itertools import accumulate
 
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedConfig
@@ -15,8 +16,8 @@ from transformers import AutoModelForCausalLM, PreTrainedConfig
 from comet_core.config import CometConfig
 from comet_core.lora import add_lora
 from comet_core.model import CometModel
-from comet_core.training.recipe import Recipe, Stage, free_rows
-from comet_core.training.samples import CUE, PASSAGE
+from comet_core.training.recipe import Recipe, Stage
+from comet_core.training.samples import CUE, PASSAGE, Reading
 
 QUESTION_TOKENS = 48  # of a question with its answer, the tokens of the prompt format included
 ANSWER_TOKENS = 8
@@ -89,32 +90,30 @@ def shape_of(config: PreTrainedConfig, recipe: Recipe) -> Shape:
 
 
 def footprint(shape: Shape, recipe: Recipe, stage: Stage, width: int = 2) -> Footprint:
-    """The largest footprint of the readings a stage draws.
+    """The largest footprint of the readings a stage draws, to about a tenth: between those that are
+    looked at some hold one text more.
 
     width: bytes of a number of the backbone, 2 for bf16.
     """
-    readings = [
-        _footprint(shape, recipe, stage, size, count, width)
-        for size in set(stage.chunk_sizes)
-        for count in range(stage.chunks[0], stage.chunks[1] + 1)
-    ]
-    return max(readings, key=lambda reading: reading.total)
+    readings = stage.corners(recipe.sizes, shape.max_rows)
+    needs = (reading_footprint(shape, recipe, stage, reading, width) for reading in readings)
+    return max(needs, key=lambda need: need.total)
 
 
-def _footprint(
-    shape: Shape, recipe: Recipe, stage: Stage, size: int, count: int, width: int
+def reading_footprint(
+    shape: Shape, recipe: Recipe, stage: Stage, reading: Reading, width: int = 2
 ) -> Footprint:
-    unread = _tail(stage, size)
-    texts = max(1, stage.step_tokens // (size * count + unread))
+    """The footprint of one reading of a stage."""
+    texts = stage.texts(reading)
     questions = texts * stage.questions
-    *before, after = _memory_rows(recipe.sizes, stage, size, count, shape.max_rows)
-    before = before[count - _graded(stage, count) :]
-    live = size + -(-size // recipe.sizes.stride) + recipe.sizes.global_rows
+    *before, after = _memory_rows(recipe.sizes, reading)
     row, key, memory_row = _activations(shape, recipe.lora_rank, width)
-    tail = unread + unread // recipe.sizes.answering_stride
+    tail = reading.tail + reading.tail // recipe.sizes.answering_stride
+    graded = slice(len(reading.chunks) - _graded(stage, len(reading.chunks)), None)
+    before = before[graded]
     chunks = [
         texts * shape.layers * (row * live + key * (live + memory) + memory_row * memory)
-        for memory in before
+        for live, memory in zip(_live(recipe.sizes, reading)[graded], before, strict=True)
     ]
     recited = texts * stage.passages
     asked = questions * QUESTION_TOKENS + recited * PASSAGE
@@ -129,7 +128,7 @@ def _footprint(
         weights=shape.frozen * width,
         trained=shape.trained * (5 * FLOAT32 + copies),
         states=texts * shape.layers * shape.hidden * FLOAT32 * (sum(before) + after),
-        activations=max([*chunks[-1:], answers]) if one_at_a_time else sum(chunks) + answers,
+        activations=max([*chunks, answers]) if one_at_a_time else sum(chunks) + answers,
         gradients=max(chunks, default=0) // shape.layers,
     )
 
@@ -139,23 +138,15 @@ def _graded(stage: Stage, count: int) -> int:
     return count if stage.gradient_chunks is None else min(count, stage.gradient_chunks)
 
 
-def _tail(stage: Stage, size: int) -> int:
-    """Tokens of the longest tail; that of less than half a chunk is left out."""
-    if stage.tail is not None:
-        return stage.tail[1]
-    return size if stage.asked_of == "tail" else 0
+def _live(sizes: CometConfig, reading: Reading) -> list[int]:
+    """Live rows of each chunk."""
+    return [size + -(-size // sizes.stride) + sizes.global_rows for size in reading.chunks]
 
 
-def _memory_rows(
-    sizes: CometConfig, stage: Stage, size: int, count: int, max_rows: int
-) -> list[int]:
+def _memory_rows(sizes: CometConfig, reading: Reading) -> list[int]:
     """Rows of the memory before each chunk, and after the last one."""
-    groups = -(-size // sizes.stride)
-    limit = min(
-        max(groups, round(stage.temporary_share[1] * size * count / sizes.stride)),
-        free_rows(stage, size, sizes, max_rows),
-    )
-    return [0, *(sizes.global_rows + min(limit, groups * read) for read in range(1, count + 1))]
+    compressed = accumulate(-(-size // sizes.stride) for size in reading.chunks)
+    return [0, *(sizes.global_rows + min(reading.temporary_rows, rows) for rows in compressed)]
 
 
 def _activations(shape: Shape, rank: int, width: int) -> tuple[int, int, int]:
@@ -171,17 +162,21 @@ def _activations(shape: Shape, rank: int, width: int) -> tuple[int, int, int]:
 
 
 def arithmetic(shape: Shape, recipe: Recipe, stage: Stage) -> float:
-    """Floating point operations to train on one token of text, in the longest reading of a stage.
+    """Floating point operations to train on one token of text, in the longest reading of a stage;
+    its tail is left out, unless it is all there is.
 
-    Forward, backward to activations, and the second forward of checkpointing count alike; weights
-    are frozen, so their gradients cost nothing.
+    Backward takes what forward does, since weights are frozen, but twice as much in attention,
+    which has two operands. Adapters and memory networks are left out.
     """
-    size, count = max(stage.chunk_sizes), stage.chunks[1]
-    memory = _memory_rows(recipe.sizes, stage, size, count, shape.max_rows)[-1]
-    live = size + -(-size // recipe.sizes.stride) + recipe.sizes.global_rows
-    linear = 2 * shape.linear * live
-    attention = 4 * shape.layers * shape.query * live * (memory + live / 2)
-    forward = (linear + attention) / size
-    backward = 2 if recipe.checkpoint_chunks else 1
-    graded = _graded(stage, count) / count if count else 1
-    return forward * (1 + backward * graded)
+    longest = max(
+        stage.corners(recipe.sizes, shape.max_rows), key=lambda r: (sum(r.chunks), r.tail)
+    )
+    reading = replace(longest, chunks=longest.chunks or [longest.tail])
+    live, before = _live(recipe.sizes, reading), _memory_rows(recipe.sizes, reading)[:-1]
+    linear = 2 * shape.linear * sum(live)
+    pairs = sum(n * (memory + n / 2) for n, memory in zip(live, before, strict=True))
+    attention = 4 * shape.layers * shape.query * pairs
+    forward = linear + attention
+    backward = linear + 2 * attention + (forward if recipe.checkpoint_chunks else 0)
+    graded = _graded(stage, len(live)) / len(live)
+    return (forward + backward * graded) / sum(reading.chunks)

@@ -85,7 +85,6 @@ def _upper(text: str) -> str:
 def _forms(
     rng: Random, statements: list[str], questions: list[str], **words: str
 ) -> tuple[str, str]:
-    words |= {_upper(key): _upper(word) for key, word in words.items()}
     return (
         _upper(rng.choice(statements).format(**words)),
         _upper(rng.choice(questions).format(**words)),

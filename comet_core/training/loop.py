@@ -11,26 +11,29 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from random import Random
 
 import torch
 from peft.helpers import disable_input_dtype_casting
+from safetensors import SafetensorError
 from torch.nn import ParameterList
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from comet_core.checkpoint import WEIGHTS_FILE, Weights, save_weights
+from comet_core.errors import CannotWrite, CometError
 from comet_core.model import CometModel
 from comet_core.prompt import PromptFormat
-from comet_core.training.checkpoint import load_run, save_run, trainable
-from comet_core.training.data import TokenizedDocument
+from comet_core.training.checkpoint import OtherRun, load_run, save_run, trainable
+from comet_core.training.data import DataNotFound, TokenizedDocument
 from comet_core.training.objective import Objective, answer_loss, window_loss
-from comet_core.training.recipe import QUESTION_ROWS, BadRecipe, Recipe, Stage, free_rows
+from comet_core.training.recipe import BadRecipe, Recipe, Stage, check_rows
+from comet_core.training.report import StepReport, tallies
 from comet_core.training.samples import (
-    Asked,
     FactSampler,
     QuestionSampler,
     Reading,
@@ -43,31 +46,12 @@ METRICS_FILE = "metrics.jsonl"
 LORA_FILE = "lora.safetensors"
 
 
-@dataclass(frozen=True)
-class StepReport:
-    """One step as it is shown and as it is written to metrics.jsonl.
+class Diverged(CometError):
+    """A step's gradients are infinite or not a number."""
 
-    loss: of answers to questions; recited: of passages, where any were asked for.
-    right: share of this step's answers entirely right; score: of the last judged ones about facts.
-    ages: [right, asked] by age in chunks; unanswerable: the same of what the text does not answer.
-    tokens: text, questions and answers.
-    """
 
-    step: int
-    stage_number: int
-    stage: str
-    task: str
-    loss: float
-    recited: float | None
-    right: float
-    score: float
-    ages: dict[int, list[int]]
-    unanswerable: list[int]
-    chunk_size: int
-    chunks: int
-    temporary_rows: int
-    tokens: int
-    seconds: float
+class StepTooLarge(CometError):
+    """A step does not fit in the device's memory."""
 
 
 class Trainer:
@@ -75,7 +59,8 @@ class Trainer:
 
     ceiling_of: the metrics of a memory's run. This run then trains what that memory is to be
     compared with: the backbone alone, the whole text in its window, on the same samples in the same
-    number of steps. Raises BadRecipe where a stage is longer than the backbone's rows, or OtherRun.
+    number of steps. Raises BadRecipe where a stage is longer than the backbone's rows or wants
+    questions that the data does not have, DataNotFound, CannotWrite, or OtherRun.
     """
 
     def __init__(
@@ -89,13 +74,21 @@ class Trainer:
     ) -> None:
         self.model, self.recipe, self.directory = model, recipe, directory
         self.course = None if ceiling_of is None else _course(ceiling_of, recipe)
-        self._check_rows()
+        check_rows(recipe, model.backbone.max_rows, ceiling=self.course is not None)
         if self.course is not None:
             for name, parameter in model.named_parameters():
                 if not name.startswith("language_model."):
                     parameter.requires_grad_(False)
         self.facts = FactSampler(prompt, documents)
         self.questions = QuestionSampler(prompt, documents)
+        if not any(self.facts.texts):
+            raise DataNotFound("There is no text in the recipe's data files.")
+        for stage in recipe.stages:
+            if stage.qa_share and not self.questions.documents:
+                raise BadRecipe(
+                    f"The stage '{stage.name}' asks people's questions (qa_share), and the data "
+                    "has none; set it to 0, or name data files with questions."
+                )
         self.optimizer = torch.optim.AdamW(self._groups(), betas=(0.9, 0.98), weight_decay=0.0)
         self.mean = AveragedModel(
             self._learned(), multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay)
@@ -103,10 +96,12 @@ class Trainer:
         self.step = self.stage_step = 0
         self.stage_number = self.course[0] if self.course else 0
         self.judged: deque[bool] = deque(maxlen=self.stage.judged)
-        directory.mkdir(parents=True, exist_ok=True)
+        with _writing(directory):
+            directory.mkdir(parents=True, exist_ok=True)
         if self.checkpoint.exists():
             self._resume()
-        self._forget_later_steps()
+        with _writing(directory):
+            self._forget_later_steps()
 
     @property
     def checkpoint(self) -> Path:
@@ -146,38 +141,38 @@ class Trainer:
         self, max_minutes: float | None = None, stop: Callable[[], bool] = lambda: False
     ) -> Iterator[StepReport]:
         """Train until the last stage is over, the time is up or `stop`, asked after every step,
-        says so; a report a step, a checkpoint every five minutes and at the end.
+        says so; a report a step, a checkpoint every five minutes and at the end. Raises Diverged,
+        StepTooLarge or CannotWrite.
         """
         started = saved = time.monotonic()
-        with self.metrics.open("a", encoding="utf-8") as metrics:
-            while not self.finished:
+        while not self.finished:
+            try:
                 report = self._train_step()
+            except torch.OutOfMemoryError as error:
+                raise StepTooLarge(
+                    f"Step {self.step} does not fit in the device's memory; lower the step_tokens "
+                    f"of the stage '{self.stage.name}' and give the same command, which goes on."
+                ) from error
+            with _writing(self.directory), self.metrics.open("a", encoding="utf-8") as metrics:
                 metrics.write(json.dumps(asdict(report)) + "\n")
-                metrics.flush()
-                self._advance()
-                yield report
-                now = time.monotonic()
-                if now - saved > CHECKPOINT_SECONDS:
-                    self.save()
-                    saved = now
-                if stop() or (max_minutes is not None and now - started > max_minutes * 60):
-                    break
+            self._advance()
+            yield report
+            now = time.monotonic()
+            if now - saved > CHECKPOINT_SECONDS:
+                self.save()
+                saved = now
+            if stop() or (max_minutes is not None and now - started > max_minutes * 60):
+                break
         self.save()
 
     def save(self) -> None:
         """Write the checkpoint, and the weights' mean in the form that is answered with."""
-        save_run(
-            self.checkpoint,
-            self.model,
-            self.optimizer,
-            self.mean,
-            {
-                "step": self.step,
-                "stage": self.stage_number,
-                "stage_step": self.stage_step,
-                "judged": [] if self.finished else list(self.judged),
-            },
-        )
+        progress = {
+            "step": self.step,
+            "done": [stage.name for stage in self.recipe.stages[: self.stage_number]],
+            "stage_step": self.stage_step,
+            "judged": [] if self.finished else list(self.judged),
+        }
         local = Path(self.recipe.backbone)
         weights = Weights(
             dict(
@@ -187,12 +182,20 @@ class Trainer:
             self.recipe.lora_rank,
             str(local.resolve()) if local.is_dir() else self.recipe.backbone,
         )
-        save_weights(self.weights, weights)
+        with _writing(self.directory):
+            save_run(self.checkpoint, self.model, self.optimizer, self.mean, progress)
+            save_weights(self.weights, weights)
 
     def _resume(self) -> None:
         progress = load_run(self.checkpoint, self.model, self.optimizer, self.mean)
-        self.step, self.stage_number = progress["step"], progress["stage"]
-        self.stage_step = progress["stage_step"]
+        self.step, self.stage_step = progress["step"], progress["stage_step"]
+        done = progress["done"]
+        self.stage_number = len(done)
+        if [stage.name for stage in self.recipe.stages[: self.stage_number]] != done:
+            raise OtherRun(
+                f"The run in {self.directory} has done other stages than the recipe begins with "
+                f"({', '.join(done)}); give the recipe it began with, or another --run."
+            )
         if self.course is not None:
             self.stage_number = self._next_stage()  # the run it follows may have gone on
         if not self.finished:
@@ -241,7 +244,12 @@ class Trainer:
         ):
             result = self._objective(samples, reading, stage)
         result.loss.backward()
-        clip_grad_norm_(trainable(self.model).values(), self.recipe.clip_norm)
+        norm = clip_grad_norm_(trainable(self.model).values(), self.recipe.clip_norm)
+        if not norm.isfinite():
+            raise Diverged(
+                f"The gradients of step {self.step} are not finite, and it was not taken; go on "
+                "from the last checkpoint with lower learning rates."
+            )
         self.optimizer.step()
         self.mean.update_parameters(self._learned())
         self.optimizer.zero_grad()
@@ -250,7 +258,7 @@ class Trainer:
         right = result.right[~told].tolist()
         if task == "facts" and stage is self.stage:
             self.judged.extend(right)
-        ages, unanswerable = _tallies([a for a in asked if not a.recited], right)
+        ages, unanswerable = tallies([a for a in asked if not a.recited], right)
         return StepReport(
             step=self.step,
             stage_number=self.stage_number,
@@ -293,7 +301,7 @@ class Trainer:
 
     def _draw(self, rng: Random, stage: Stage) -> tuple[str, Reading, list[Sample]]:
         reading = stage.reading(rng, self.model.config, self.model.backbone.max_rows)
-        count = max(1, stage.step_tokens // reading.length)
+        count = stage.texts(reading)
         if rng.random() < stage.qa_share:
             drawn = (
                 self.questions.sample(
@@ -344,19 +352,17 @@ class Trainer:
         used_up = stage.max_steps is not None and self.stage_step >= stage.max_steps
         return self.stage_number + (mastered or used_up)
 
-    def _check_rows(self) -> None:
-        sizes, limit = self.model.config, self.model.backbone.max_rows
-        for stage in self.recipe.stages:
-            if free_rows(stage, max(stage.chunk_sizes), sizes, limit) < 0:
-                raise BadRecipe(
-                    f"The stage '{stage.name}' has chunks or tails that do not fit in the "
-                    f"backbone's {limit} rows; choose smaller ones."
-                )
-            if self.course is not None and stage.longest + QUESTION_ROWS > limit:
-                raise BadRecipe(
-                    f"The stage '{stage.name}' has texts that do not fit in the backbone's window "
-                    f"of {limit} tokens, so it has no ceiling; choose fewer or smaller chunks."
-                )
+
+@contextmanager
+def _writing(directory: Path) -> Iterator[None]:
+    """Raises CannotWrite where what is done inside cannot be written."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise CannotWrite(
+            f"The run cannot be written to {directory}: {error}; make room there, or give another "
+            "--run."
+        ) from error
 
 
 def _course(metrics: Path, recipe: Recipe) -> list[int]:
@@ -372,16 +378,3 @@ def _course(metrics: Path, recipe: Recipe) -> list[int]:
     if not course:
         raise BadRecipe(f"{metrics} has no steps yet; train the memory first.")
     return course
-
-
-def _tallies(
-    asked: Sequence[Asked], right: Sequence[bool]
-) -> tuple[dict[int, list[int]], list[int]]:
-    """[right, asked] for every age in chunks, and for what the texts do not answer."""
-    ages: dict[int, list[int]] = {}
-    unanswerable = [0, 0]
-    for question, ok in zip(asked, right, strict=True):
-        tally = ages.setdefault(question.age, [0, 0]) if question.answerable else unanswerable
-        tally[0] += ok
-        tally[1] += 1
-    return ages, unanswerable

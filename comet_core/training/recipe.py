@@ -7,6 +7,7 @@ some time is up. Knows nothing of the model.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -115,20 +116,47 @@ class Stage:
         uneven = rng.random() < 0.5
         chunks = [rng.randint(size // 2, size) if uneven else size for _ in range(count)]
         share = rng.uniform(*self.temporary_share)
-        wanted = max(-(-size // sizes.stride), round(share * sum(chunks) / sizes.stride))
         return Reading(
             chunks=chunks,
             tail=self._tail(rng, size),
-            temporary_rows=min(wanted, free_rows(self, size, sizes, max_rows)),
+            temporary_rows=self._temporary_rows(size, sum(chunks), share, sizes, max_rows),
         )
 
+    def corners(self, sizes: CometConfig, max_rows: int) -> Iterator[Reading]:
+        """The readings at the ends of everything that `reading` draws."""
+        for size in set(self.chunk_sizes):
+            for length in {max(1, size // 2), size}:
+                for count in range(self.chunks[0], self.chunks[1] + 1):
+                    rows = self._temporary_rows(
+                        size, length * count, self.temporary_share[1], sizes, max_rows
+                    )
+                    for tail in self._tails(size):
+                        yield Reading([length] * count, tail, rows)
+
+    def texts(self, reading: Reading) -> int:
+        """How many texts a step reads so."""
+        return max(1, self.step_tokens // max(1, reading.length))
+
+    def _temporary_rows(
+        self, size: int, read: int, share: float, sizes: CometConfig, max_rows: int
+    ) -> int:
+        """Of a FIFO that can hold a share of the `read` tokens, and a chunk of `size` at least."""
+        wanted = max(-(-size // sizes.stride), round(share * read / sizes.stride))
+        return min(wanted, free_rows(self, size, sizes, max_rows))
+
     def _tail(self, rng: Random, size: int) -> int:
+        shortest, longest = self._tails(size)
         if self.tail is not None:
-            shortest, longest = self.tail
             return round(shortest * (longest / shortest) ** rng.random())
         if self.asked_of == "tail":
-            return rng.randrange(size // 4, size)
-        return rng.choice([0, 0, rng.randrange(size // 2)])
+            return rng.randint(shortest, longest)
+        return rng.choice([0, 0, rng.randint(shortest, longest)])
+
+    def _tails(self, size: int) -> tuple[int, int]:
+        """The shortest and the longest tail behind chunks of `size`."""
+        if self.tail is not None:
+            return self.tail
+        return (size // 4, size - 1) if self.asked_of == "tail" else (0, max(0, size // 2 - 1))
 
     @property
     def longest_chunk(self) -> int:
@@ -196,6 +224,23 @@ class Recipe:
     def named(self, name: str) -> Stage:
         """The stage of that name, which there is."""
         return next(stage for stage in self.stages if stage.name == name)
+
+
+def check_rows(recipe: Recipe, max_rows: int, ceiling: bool = False) -> None:
+    """Raises BadRecipe where a stage is longer than the `max_rows` a backbone can attend over; of a
+    ceiling its whole texts have to fit.
+    """
+    for stage in recipe.stages:
+        if free_rows(stage, max(stage.chunk_sizes), recipe.sizes, max_rows) < 0:
+            raise BadRecipe(
+                f"The stage '{stage.name}' has chunks or tails that do not fit in the backbone's "
+                f"{max_rows} rows; choose smaller ones."
+            )
+        if ceiling and stage.longest + QUESTION_ROWS > max_rows:
+            raise BadRecipe(
+                f"The stage '{stage.name}' has texts that do not fit in the backbone's window of "
+                f"{max_rows} tokens, so it has no ceiling; choose fewer or smaller chunks."
+            )
 
 
 def load_recipe(path: Path) -> Recipe:

@@ -11,6 +11,7 @@ import torch
 from transformers import AutoConfig
 
 from comet_core import default_model
+from comet_core.backbone import check_supported
 from comet_core.checkpoint import (
     assign,
     backbone_directory,
@@ -26,7 +27,7 @@ from comet_core.prompt import PromptFormat
 from comet_core.training.data import load_documents, tokenize
 from comet_core.training.estimate import Footprint, arithmetic, footprint, shape_of
 from comet_core.training.loop import METRICS_FILE, Trainer
-from comet_core.training.recipe import Recipe, Stage
+from comet_core.training.recipe import Recipe, Stage, check_rows
 
 LONG_CHUNK = 512  # tokens
 
@@ -78,7 +79,8 @@ def open_run(
 def estimate_run(recipe: Recipe, cache: Path) -> list[tuple[Stage, Footprint, float]]:
     """What every stage takes: bytes at the peak, and floating point operations a text token.
 
-    Reads no weights. Raises ModelNotFound.
+    Reads no weights. Raises ModelNotFound, UnsupportedBackbone, and BadRecipe where a stage does
+    not fit in the backbone's rows.
     """
     name = recipe.backbone
     source = default_model.default_backbone(cache) if name == default_model.NAME else name
@@ -89,7 +91,9 @@ def estimate_run(recipe: Recipe, cache: Path) -> list[tuple[Stage, Footprint, fl
             f"No configuration of the model '{name}' could be had; give a directory, or a hub id "
             "while you are online."
         ) from error
+    check_supported(config.model_type)
     shape = shape_of(config, recipe)
+    check_rows(recipe, shape.max_rows)
     return [
         (stage, footprint(shape, recipe, stage), arithmetic(shape, recipe, stage))
         for stage in recipe.stages

@@ -1,4 +1,4 @@
-"""The examples of docs/langchain.md, run as they stand there, one after another."""
+"""The examples of docs/langchain.md and docs/training.md, run as they stand there."""
 
 from __future__ import annotations
 
@@ -11,12 +11,28 @@ from langchain_core.messages import AIMessage
 
 from app.library import Library
 from app.openai_api import create_app
+from comet_core.training.data import load_documents
 from tests.app.serving import serving
 from tests.app.test_tools import Scripted, call
 from tests.conftest import ROOT, TINY_TEXT
 
 PAGE = ROOT / "docs" / "langchain.md"
 EXAMPLE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def test_books_become_training_data(
+    tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("books").mkdir()
+    for name in ("alice.txt", "sherlock-holmes.epub"):
+        Path("books", name).symlink_to(shared / "books" / name)
+    [example] = EXAMPLE.findall((ROOT / "docs" / "training.md").read_text())
+    exec(example, {})
+    books = {book.id: " ".join(book.sections) for book in load_documents([Path("books.jsonl")])}
+    assert books.keys() == {"alice", "sherlock-holmes"}
+    assert "down the rabbit-hole" in books["alice"].lower()
+    assert "a scandal in bohemia" in books["sherlock-holmes"].lower()
 
 
 def test_the_examples_run(

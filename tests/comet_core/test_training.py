@@ -10,22 +10,23 @@ import pytest
 import torch
 from comet_core_tiny import CONTROL, make_model, make_tokenizer
 from training_tiny import RECIPE, tokenize_text, write_data
+from transformers import GPT2Config
 
 from comet_core.checkpoint import WEIGHTS_FILE, load_model, load_weights
-from comet_core.errors import CometError
+from comet_core.errors import CannotWrite, CometError, UnsupportedBackbone
 from comet_core.memory import MemoryState
 from comet_core.prefixes import open_state
 from comet_core.prompt import PromptFormat
 from comet_core.training import loop
-from comet_core.training.checkpoint import trainable
+from comet_core.training.checkpoint import OtherRun, trainable
 from comet_core.training.data import (
     DataNotFound,
     load_documents,
 )
-from comet_core.training.loop import Trainer
+from comet_core.training.loop import Diverged, StepTooLarge, Trainer
 from comet_core.training.objective import answer_loss
 from comet_core.training.recipe import BadRecipe, load_recipe
-from comet_core.training.run import open_run
+from comet_core.training.run import estimate_run, open_run
 from comet_core.training.samples import FactSampler, Reading
 
 PROMPT = PromptFormat(make_tokenizer(CONTROL))
@@ -276,6 +277,84 @@ def test_missing_data_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataNotFound, match=r"none\.jsonl"):
         list(load_documents([tmp_path / "none.jsonl"]))
     assert issubclass(DataNotFound, CometError)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sections": None}, "sections is wrong"),
+        ({"qas": [{"question": "Who?", "answers": "Olaf", "sections": [0]}]}, "qas.0.answers is"),
+        ({"qas": [{"question": "Who?", "answers": ["Olaf"], "sections": [1]}]}, "section 1"),
+        ({"qas": [{"question": "Who?", "sections": [0]}]}, "qas.0.answers is wrong: Field"),
+        ([], "it is wrong"),
+    ],
+)
+def test_a_broken_line_of_data_is_named(tmp_path: Path, change, message: str) -> None:
+    record = {"id": "a", "title": "A", "sections": ["Olaf was."], "qas": []}
+    broken = {**record, **change} if change else change
+    (tmp_path / "some.jsonl").write_text(f"{json.dumps(record)}\n{json.dumps(broken)}\n")
+    with pytest.raises(DataNotFound, match=r"line 2 of the data file .*some\.jsonl") as error:
+        list(load_documents([tmp_path / "some.jsonl"]))
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_data_that_a_recipe_cannot_use_is_refused_at_once(start_run, data: Path) -> None:
+    file = data / "some" / "train.jsonl"
+    books = [{**json.loads(line), "qas": []} for line in file.read_text().splitlines()]
+    file.write_text("".join(json.dumps(book) + "\n" for book in books))
+    with pytest.raises(BadRecipe, match="'first' asks people's questions"):
+        start_run("run")
+    file.write_text("")
+    with pytest.raises(DataNotFound, match="no text"):
+        start_run("run")
+
+
+def test_what_cannot_be_trained_has_no_estimate(tmp_path: Path, tiny_model: Path) -> None:
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    recipe = load_recipe(tmp_path / "recipe.toml")
+    GPT2Config().save_pretrained(tmp_path / "gpt2")
+    with pytest.raises(UnsupportedBackbone, match="gpt2"):
+        estimate_run(replace(recipe, backbone=str(tmp_path / "gpt2")), tmp_path)
+    fitting = replace(recipe, backbone=str(tiny_model))
+    assert [stage.name for stage, *_ in estimate_run(fitting, tmp_path)] == ["first", "second"]
+    stages = [recipe.stages[0], replace(recipe.stages[1], chunk_sizes=[300])]
+    with pytest.raises(BadRecipe, match="'second' has chunks or tails that do not fit"):
+        estimate_run(replace(fitting, stages=stages), tmp_path)
+
+
+def test_a_step_that_cannot_be_taken_leaves_the_run_as_it_was(start_run, monkeypatch) -> None:
+    trainer = start_run("run")
+    list(trainer.run(max_minutes=0))
+    saved = trainer.checkpoint.read_bytes()
+    trainer.model.readout_embedding.data.fill_(float("nan"))
+    with pytest.raises(Diverged, match="step 1 are not finite"):
+        list(trainer.run())
+    assert trainer.checkpoint.read_bytes() == saved
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(loop, "answer_loss", full)
+    with pytest.raises(StepTooLarge, match="step_tokens of the stage 'first'"):
+        list(start_run("run").run())
+    assert trainer.checkpoint.read_bytes() == saved
+
+
+def test_a_run_goes_on_only_with_the_stages_it_has_done(start_run, tmp_path: Path) -> None:
+    list(start_run("run").run())
+    (tmp_path / "recipe.toml").write_text(RECIPE.replace('"second"', '"other"'))
+    with pytest.raises(OtherRun, match="other stages than the recipe begins with"):
+        start_run("run")
+    third = RECIPE.split("[[stages]]")[2].replace('"second"', '"third"')
+    longer = f"{RECIPE}[[stages]]{third}"
+    (tmp_path / "recipe.toml").write_text(longer)
+    assert {report.stage for report in start_run("run").run()} == {"third"}
+
+
+def test_where_a_run_cannot_be_written_is_said(start_run, tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("a file")
+    with pytest.raises(CannotWrite, match="another --run"):
+        start_run("run")
 
 
 def test_what_is_marked_unanswerable_has_no_answers(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ activations, and it is what `comet_core.training.estimate` says.
 
 import weakref
 from itertools import pairwise
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -12,15 +13,18 @@ from comet_core_tiny import make_model
 from peft.helpers import disable_input_dtype_casting
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from comet_core.config import CometConfig
 from comet_core.lora import add_lora
 from comet_core.model import CometModel
-from comet_core.training.estimate import arithmetic, footprint, shape_of
+from comet_core.training.estimate import arithmetic, footprint, reading_footprint, shape_of
 from comet_core.training.objective import answer_loss
-from comet_core.training.recipe import Recipe, Stage
+from comet_core.training.recipe import Recipe, Stage, load_recipe
 from comet_core.training.samples import Asked, Reading, Sample
+
+ROOT = Path(__file__).parents[2]
 
 
 class Meter(TorchDispatchMode):
@@ -126,10 +130,50 @@ def test_the_estimate_is_what_is_measured(architecture, mixed, checkpointed, gra
     trained = [p for p in model.parameters() if p.requires_grad]
     gradients = sum(p.nbytes for p in trained)  # counted among what is trained
     shape = shape_of(config, recipe)
-    needs = footprint(shape, recipe, stage, width=2 if mixed else 4)
+    needs = reading_footprint(shape, recipe, stage, reading, width=2 if mixed else 4)
     measured = meter.peak - gradients
     assert needs.states + needs.activations + needs.gradients == pytest.approx(measured, rel=0.2)
     frozen = [p for p in model.parameters() if not p.requires_grad]
     assert needs.weights == sum(p.nbytes for p in frozen)
     assert shape.trained == sum(p.numel() for p in trained)
-    assert arithmetic(shape, recipe, stage) > 4 * shape.linear
+
+
+@pytest.mark.parametrize("checkpointed", [True, False])
+def test_the_arithmetic_is_what_is_counted(checkpointed: bool) -> None:
+    config = AutoConfig.for_model(
+        "llama",
+        vocab_size=100,
+        hidden_size=384,
+        intermediate_size=1024,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=4096,
+    )
+    sizes = CometConfig(chunk_size=128, stride=8, global_rows=8, temporary_rows=32, adapter_rank=1)
+    stage = Stage("s", [128], (4, 4), step_tokens=1)
+    recipe = Recipe(sizes, [stage], [], lora_rank=1, checkpoint_chunks=checkpointed)
+    backbone = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
+    add_lora(backbone, recipe.lora_rank)
+    model = CometModel(backbone, sizes)
+    tokens = [n % 100 for n in range(512)]
+    reading = Reading([128] * 4, 0, temporary_rows=64)
+    with FlopCounterMode(display=False) as counter:
+        sample = Sample(tokens, [Asked(tokens[:4], tokens[4:6])])
+        answer_loss(model, [sample], reading, checkpointed).loss.backward()
+    counted = counter.get_total_flops() / len(tokens)
+    assert arithmetic(shape_of(config, recipe), recipe, stage) == pytest.approx(counted, rel=0.15)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("recipes/*.toml")), ids=lambda path: path.stem)
+def test_no_reading_that_is_drawn_takes_more_than_estimated(path: Path) -> None:
+    recipe = load_recipe(path)
+    config = AutoConfig.for_model("llama", max_position_embeddings=8192, num_hidden_layers=2)
+    shape = shape_of(config, recipe)
+    rng = Random(0)
+    for stage in recipe.stages:
+        limit = footprint(shape, recipe, stage).total
+        for _ in range(300):
+            reading = stage.reading(rng, recipe.sizes, shape.max_rows)
+            needs = reading_footprint(shape, recipe, stage, reading).total
+            assert needs <= 1.15 * limit, reading

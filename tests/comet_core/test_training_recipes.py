@@ -16,7 +16,7 @@ from comet_core.prompt import PromptFormat
 from comet_core.training.data import QADocument, Question, tokenize
 from comet_core.training.estimate import arithmetic, footprint, shape_of
 from comet_core.training.loop import Trainer
-from comet_core.training.recipe import Recipe, Stage, load_recipe
+from comet_core.training.recipe import Recipe, Stage, check_rows, load_recipe
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "recipes").glob("*.toml"))
@@ -83,6 +83,11 @@ def test_every_stage_of_a_recipe_takes_a_step(path: Path, tmp_path: Path) -> Non
 
 def sizes_of(recipe: Recipe) -> dict[str, int]:
     return {k: v for k, v in recipe.sizes.to_dict().items() if k != "prompt_version"}
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_fits_in_its_backbones_rows(path: Path) -> None:
+    check_rows(load_recipe(path), BACKBONES.get(path.stem, (8192,))[-1])
 
 
 @pytest.mark.parametrize("name", BACKBONES)

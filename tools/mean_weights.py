@@ -1,28 +1,30 @@
-"""Weights between those of a run, A, and of one that went on from it, B: some of the way from A to
-B for the backbone's adapters, B's own for memory networks and embeddings, which serve memory rows
-alone.
+"""The equal mean of several weight files, every tensor alike; the sizes are those of the last.
 
-    python -m tools.mean_weights A/comet.safetensors B/comet.safetensors 0.8 OUT/comet.safetensors
+    python -m tools.mean_weights OUT/comet.safetensors A/comet.safetensors B/comet.safetensors ...
+
+`ema_decay` in a recipe makes the mean of a run's own steps without this.
 """
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+
+import torch
 
 from comet_core.checkpoint import load_weights, save_weights
 
 
-def mean_weights(a: Path, b: Path, share: float, out: Path) -> None:
-    """Write to `out` the mean, which has B's sizes."""
-    first, second = load_weights(a), load_weights(b)
+def mean_weights(out: Path, files: Sequence[Path]) -> None:
+    """Write the mean of the weights in `files`, which are of one backbone, to `out`."""
+    weights = [load_weights(file) for file in files]
     tensors = {
-        name: first.tensors[name].lerp(tensor, share)
-        if name.startswith("language_model.")
-        else tensor
-        for name, tensor in second.tensors.items()
+        name: torch.stack([w.tensors[name].float() for w in weights]).mean(0)
+        for name in weights[-1].tensors
     }
-    save_weights(out, replace(second, tensors=tensors))
+    save_weights(out, replace(weights[-1], tensors=tensors))
 
 
 if __name__ == "__main__":
-    mean_weights(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]), Path(sys.argv[4]))
+    out, *files = map(Path, sys.argv[1:])
+    mean_weights(out, files)

@@ -68,18 +68,18 @@ def find_files(paths: Iterable[str | Path]) -> Found:
     A file named by its own path is always meant, whatever its format. In folders and patterns,
     files that no reader is for are passed over, and so is what is hidden.
     """
-    files: dict[Path, Path] = {}  # by real path, so that a file named twice is read once
-    passed_over: set[Path] = set()
+    files: dict[str, Path] = {}  # by real path, so that a file named twice is read once
+    passed_over: set[str] = set()
     errors: list[DocumentError] = []
     for path in map(Path, paths):
         known_errors = len(errors)
         nothing = True
         for file in _candidates(path, errors):
             if file == path or _is_supported(file):
-                files.setdefault(file.resolve(), file)
+                files.setdefault(os.path.realpath(file), file)
                 nothing = False
             else:
-                passed_over.add(file.resolve())
+                passed_over.add(os.path.realpath(file))
         if nothing and len(errors) == known_errors:
             errors.append(NothingToRead(path, supported=", ".join(SUPPORTED)))
     return Found(tuple(files.values()), len(passed_over), tuple(errors))
@@ -123,8 +123,23 @@ def _candidates(path: Path, errors: list[DocumentError]) -> Iterator[Path]:
 
 
 def _matches(pattern: Path) -> list[Path]:
-    paths = glob.glob(str(pattern), recursive=True)  # noqa: PTH207  Path.glob takes no absolute one
-    return sorted(map(Path, paths))
+    """What a pattern matches, but for what is hidden; `**` follows no links, which can lead in
+    circles.
+    """
+    fixed = next((n for n, part in enumerate(pattern.parts) if glob.has_magic(part)), None)
+    if fixed is None:
+        return []
+    folder, rest = Path(*pattern.parts[:fixed]), Path(*pattern.parts[fixed:])
+    wants_hidden = any(part.startswith(".") for part in rest.parts)
+    return sorted(
+        match
+        for match in folder.glob(str(rest))
+        if wants_hidden or not _is_hidden(match.relative_to(folder))
+    )
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _files_below(folder: Path, errors: list[DocumentError]) -> Iterator[Path]:

@@ -100,6 +100,12 @@ class DamagedFile(DocumentError):
     sentence = "{name} is damaged ({reason}); get another copy or export it again."
 
 
+class TooLarge(DocumentError):
+    """One page of markup would take too much memory to parse; needs `limit`."""
+
+    sentence = "{name} has more than {limit} in one page; split it, or save it as plain text."
+
+
 class ZipBomb(DocumentError):
     """A member of the archive unpacks to far more than a document needs."""
 

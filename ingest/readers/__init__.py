@@ -17,7 +17,7 @@ from ingest.readers.base import Document, Page
 
 __all__ = ["SUPPORTED", "Document", "Format", "Page", "extraction", "open_document"]
 
-EXTRACTION = 2
+EXTRACTION = 3
 """To be raised with every change to a reader or to `ingest.clean` that changes the text of files:
 a reading that was interrupted before goes on with the text it began with, or starts over."""
 

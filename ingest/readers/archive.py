@@ -4,10 +4,12 @@ What counts is what comes out when a member is unpacked, never what the archive 
 member is looked up by its name in the archive; nothing is ever written to a folder.
 """
 
+import lzma
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import IO
 
 from ingest.errors import TruncatedFile, ZipBomb
 
@@ -21,6 +23,8 @@ MEMBER_ERRORS = (
     KeyError,
     zipfile.BadZipFile,
     zlib.error,
+    lzma.LZMAError,
+    UnicodeDecodeError,
     NotImplementedError,
     RuntimeError,
     EOFError,
@@ -69,8 +73,17 @@ class Archive:
         packed = self._zip.getinfo(name).compress_size
         size = 0
         with self._zip.open(name) as member:
-            while piece := member.read(_PIECE):
+            while piece := _next_piece(member):
                 size += len(piece)
                 if size > MEMBER_BYTES or size > max(RATIO_FROM, RATIO * packed):
                     raise ZipBomb(self._path)
                 yield piece
+
+
+def _next_piece(member: IO[bytes]) -> bytes:
+    try:
+        return member.read(_PIECE)
+    except OSError as error:
+        if error.errno is None:  # bzip2's way to say that data is damaged
+            raise zipfile.BadZipFile(str(error)) from error
+        raise

@@ -45,7 +45,8 @@ def detect_encoding(file: BinaryIO) -> str | None:
     for mark, encoding in _MARKS:
         if head.startswith(mark):
             return encoding
-    if head.count(0) > _NULS * len(head) and (wide := _wide_encoding(head)):
+    may_be_wide = head.count(0) > _NULS * len(head) and not _is_ascii_with_nuls(head)
+    if may_be_wide and (wide := _wide_encoding(head)):
         return wide
     if _is_binary(head):
         return None
@@ -58,6 +59,14 @@ def detect_encoding(file: BinaryIO) -> str | None:
 def _is_binary(sample: bytes) -> bool:
     controls = len(sample) - len(sample.translate(None, _CONTROL_BYTES))
     return controls > _CONTROLS * len(sample)
+
+
+def _is_ascii_with_nuls(head: bytes) -> bool:
+    """Pairs of ASCII characters are Chinese ones in UTF-16; but Chinese has other bytes too,
+    Western text as many NULs as letters, and Cyrillic, Greek or Hebrew control bytes.
+    """
+    without = head.replace(b"\0", b"")
+    return head.isascii() and len(without) > 0.75 * len(head) and not _is_binary(without)
 
 
 def _wide_encoding(head: bytes) -> str | None:

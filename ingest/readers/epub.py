@@ -14,7 +14,7 @@ from lxml import etree
 from ingest.errors import DamagedFile, ProtectedFile
 from ingest.readers.archive import MEMBER_ERRORS, Archive
 from ingest.readers.base import Document, Page, join_blocks, one_line
-from ingest.readers.html import decode_markup, visible_blocks
+from ingest.readers.html import MARKUP_BYTES, decode_markup, parse, visible_blocks
 
 
 def open_file(path: Path, password: str | None = None) -> Document:
@@ -43,17 +43,21 @@ class EpubDocument(Document):
 
     def pages(self) -> Iterator[Page]:
         for number, name in enumerate(self._spine, start=1):
-            try:
-                markup = decode_markup(self._archive.read(name))
-            except MEMBER_ERRORS:
-                yield Page(
-                    number, "", problem=f"{one_line(name)}: missing or damaged in the archive"
-                )
-                continue
-            if markup is None:
-                yield Page(number, "", problem=f"{one_line(name)}: not text")
-            else:
-                yield Page(number, join_blocks(visible_blocks(markup)))
+            text, problem = self._chapter(name)
+            yield Page(number, text, problem=problem and f"{one_line(name)}: {problem}")
+
+    def _chapter(self, name: str) -> tuple[str, str | None]:
+        """The text of a chapter, and why there is none."""
+        try:
+            data = self._archive.read(name)
+        except MEMBER_ERRORS:
+            return "", "missing or damaged in the archive"
+        if len(data) > MARKUP_BYTES:
+            return "", f"more than {MARKUP_BYTES // 2**20} MB of markup"
+        markup = decode_markup(data)
+        if markup is None:
+            return "", "not text"
+        return join_blocks(visible_blocks(parse(markup))), None
 
     def close(self) -> None:
         self._archive.close()

@@ -15,9 +15,12 @@ from bs4 import BeautifulSoup, Tag
 from bs4.dammit import EncodingDetector
 from bs4.element import NavigableString, PageElement
 
-from ingest.errors import WrongContent
+from ingest.errors import TooLarge, WrongContent
 from ingest.readers.base import BlockDocument, Document
 from ingest.readers.encoding import detect_encoding
+
+MARKUP_BYTES = 16 * 2**20
+"""Of one page: parsed, markup takes more than a hundred times its size."""
 
 _INVISIBLE = re.compile(
     "script|style|template|noscript|head|title|iframe|object|svg|audio|video|canvas"
@@ -36,11 +39,14 @@ _DECLARATIONS = re.compile(
 
 
 def open_file(path: Path, password: str | None = None) -> Document:
-    """Read an HTML file. Raises WrongContent for binary data."""
+    """Read an HTML file. Raises WrongContent for binary data, TooLarge."""
+    if path.stat().st_size > MARKUP_BYTES:
+        raise TooLarge(path, limit=f"{MARKUP_BYTES // 2**20} MB of markup")
     markup = decode_markup(path.read_bytes())
     if markup is None:
         raise WrongContent(path, expected="a web page (HTML)", found="binary data")
-    return BlockDocument(find_title(markup), visible_blocks(markup))
+    page = parse(markup)
+    return BlockDocument(find_title(page), visible_blocks(page))
 
 
 def decode_markup(data: bytes) -> str | None:
@@ -60,20 +66,23 @@ def decode_markup(data: bytes) -> str | None:
     return data.decode(encoding, errors="replace")
 
 
-def find_title(markup: str) -> str | None:
+def parse(markup: str) -> BeautifulSoup:
+    return BeautifulSoup(_DECLARATIONS.sub("", markup), "lxml")
+
+
+def find_title(page: BeautifulSoup) -> str | None:
     """The page's title, or else its first heading."""
-    soup = _parse(markup)
-    for tag in (soup.title, soup.h1):
+    for tag in (page.title, page.h1):
         if tag is not None and tag.get_text(strip=True):
             return tag.get_text(" ")
     return None
 
 
-def visible_blocks(markup: str) -> Iterator[str]:
+def visible_blocks(page: BeautifulSoup) -> Iterator[str]:
     """The visible text, one string a block element, its white space as a browser shows it."""
     pieces: list[str] = []
     new_cell = False
-    for event, text in _events(_parse(markup)):
+    for event, text in _events(page):
         if event == "block":
             if block := "".join(pieces).strip("\n").rstrip():
                 yield block
@@ -130,7 +139,3 @@ def _is_visible(tag: Tag) -> bool:
         or tag.has_attr("hidden")
         or re.search(r"display\s*:\s*none", str(tag.get("style", "")))
     )
-
-
-def _parse(markup: str) -> BeautifulSoup:
-    return BeautifulSoup(_DECLARATIONS.sub("", markup), "lxml")

@@ -7,7 +7,9 @@ from markdown_it import MarkdownIt
 from ingest.errors import WrongContent
 from ingest.readers.base import BlockDocument, Document
 from ingest.readers.encoding import detect_encoding
-from ingest.readers.html import find_title, visible_blocks
+from ingest.readers.html import find_title, parse, visible_blocks
+
+_NESTING = 200  # lists and quotations in one another; beyond it their text would be lost
 
 
 def open_file(path: Path, password: str | None = None) -> Document:
@@ -17,5 +19,6 @@ def open_file(path: Path, password: str | None = None) -> Document:
     if encoding is None:
         raise WrongContent(path, expected="Markdown text", found="binary data")
     source = path.read_text(encoding, errors="replace")
-    markup = MarkdownIt("commonmark").enable("table").render(source)
-    return BlockDocument(find_title(markup), visible_blocks(markup))
+    markdown = MarkdownIt("commonmark", {"maxNesting": _NESTING}).enable("table")
+    page = parse(markdown.render(source))
+    return BlockDocument(find_title(page), visible_blocks(page))

@@ -72,7 +72,19 @@ def test_a_file_named_twice_is_meant_once(folder: Path) -> None:
 
 def test_folders_that_link_in_a_circle_come_to_an_end(folder: Path) -> None:
     (folder / "deep" / "circle").symlink_to(folder)
+    (folder / "deep" / "again").symlink_to(folder)
     assert sorted(names(find_files([folder]))) == ["a.PDF", "b.txt", "c.epub"]
+    assert sorted(names(find_files([folder / "**" / "*.epub"]))) == ["c.epub"]
+
+
+def test_a_file_that_links_to_itself_is_one_file(folder: Path) -> None:
+    (folder / "loop.txt").symlink_to(folder / "loop.txt")
+    assert sorted(names(find_files([folder]))) == ["a.PDF", "b.txt", "c.epub", "loop.txt"]
+
+
+def test_a_pattern_for_what_is_hidden_finds_it(folder: Path) -> None:
+    assert names(find_files([folder / ".*.txt"])) == [".hidden.txt"]
+    assert names(find_files([folder / ".g*" / "*.txt"])) == ["e.txt"]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from ingest.readers import SUPPORTED, open_document
 
 CONTAINER = '<container><rootfiles><rootfile full-path="book.opf"/></rootfiles></container>'
 PACKAGE = (
-    '<package><manifest><item id="a" href="a.xhtml" media-type="application/xhtml+xml"/>'
+    '<package><manifest><item id="a" href="ä.xhtml" media-type="application/xhtml+xml"/>'
     '</manifest><spine><itemref idref="a"/></spine></package>'
 )
 
@@ -33,7 +33,7 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     with zipfile.ZipFile(folder / "book.epub", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("META-INF/container.xml", CONTAINER)
         archive.writestr("book.opf", PACKAGE)
-        archive.writestr("a.xhtml", "<p>Some text in a book.</p>")
+        archive.writestr("ä.xhtml", "<p>Some text in a book.</p>")
     samples = {path.suffix: path.read_bytes() for path in folder.iterdir()}
     for suffix in SUPPORTED:
         samples.setdefault(suffix, b"<p>Some text &amp; more in a *book*.</p>\n" * 20)

@@ -143,6 +143,40 @@ def test_a_chapter_that_is_missing_or_damaged_is_skipped(path: Path) -> None:
     assert "picture.xhtml" in problems[3]
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damage_is_that_of_a_chapter_however_it_is_packed(path: Path, method: int) -> None:
+    members = {"OEBPS/a.xhtml": chapter("One."), "OEBPS/c.xhtml": chapter("Three.")}
+    write_epub(path, ["a.xhtml", "b.xhtml", "c.xhtml"], members)
+    with zipfile.ZipFile(path, "a", method) as archive:
+        archive.writestr("OEBPS/b.xhtml", chapter(random.Random(1).randbytes(3000).hex()))
+        offset = archive.getinfo("OEBPS/b.xhtml").header_offset
+    data = bytearray(path.read_bytes())
+    for position in range(offset + 60, offset + 1000):
+        data[position] ^= 0x55
+    path.write_bytes(data)
+    with open_document(path) as document:
+        assert [page.text for page in document.pages()] == ["One.\n", "", "Three.\n"]
+
+
+def test_a_name_that_cannot_be_decoded_is_a_missing_chapter(path: Path) -> None:
+    members = {"OEBPS/ä.xhtml": chapter("One."), "OEBPS/b.xhtml": chapter("Two.")}
+    write_epub(path, ["ä.xhtml", "b.xhtml"], members)
+    name = "OEBPS/ä.xhtml".encode()
+    path.write_bytes(path.read_bytes().replace(name, name.replace(b"\xc3", b"\xff"), 1))
+    with open_document(path) as document:
+        first, second = document.pages()
+    assert first.text == "" and first.problem and second.text == "Two.\n"
+
+
+def test_a_chapter_too_large_to_parse_is_skipped(path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("ingest.readers.epub.MARKUP_BYTES", 1000)
+    members = {"OEBPS/a.xhtml": chapter("One."), "OEBPS/b.xhtml": chapter("x " * 500)}
+    write_epub(path, ["a.xhtml", "b.xhtml"], members)
+    with open_document(path) as document:
+        first, second = document.pages()
+    assert first.text == "One.\n" and second.text == "" and "of markup" in (second.problem or "")
+
+
 def test_no_chapter_can_be_read(path: Path) -> None:
     write_epub(path, ["gone.xhtml"], {})
     with pytest.raises(errors.DamagedFile, match="gone"):

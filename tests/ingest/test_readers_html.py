@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from ingest.errors import TooLarge
 from ingest.readers import open_document
-from ingest.readers.html import find_title, visible_blocks
+from ingest.readers.html import find_title, parse, visible_blocks
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,7 @@ from ingest.readers.html import find_title, visible_blocks
     ],
 )
 def test_visible_blocks(markup: str, blocks: list[str]) -> None:
-    assert list(visible_blocks(markup)) == blocks
+    assert list(visible_blocks(parse(markup))) == blocks
 
 
 @pytest.mark.filterwarnings("error")
@@ -46,18 +47,18 @@ def test_xhtml_and_its_declarations() -> None:
         '<html xmlns="http://www.w3.org/1999/xhtml"><head><title/></head>'
         "<body><p>text &bang;</p></body></html>"
     )
-    assert list(visible_blocks(markup)) == ["text &bang;"]
+    assert list(visible_blocks(parse(markup))) == ["text &bang;"]
 
 
 def test_entities_are_not_loaded_from_files(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("hunter2")
     markup = f'<!DOCTYPE html [<!ENTITY x SYSTEM "{secret.as_uri()}">]><p>a &x; b</p>'
-    assert list(visible_blocks(markup)) == ["a &x; b"]
+    assert list(visible_blocks(parse(markup))) == ["a &x; b"]
 
 
 def test_nesting_of_any_depth() -> None:
-    assert list(visible_blocks("<div>" * 20_000 + "deep")) == ["deep"]
+    assert list(visible_blocks(parse("<div>" * 20_000 + "deep"))) == ["deep"]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ def test_nesting_of_any_depth() -> None:
     ],
 )
 def test_title(markup: str, title: str | None) -> None:
-    assert find_title(markup) == title
+    assert find_title(parse(markup)) == title
 
 
 @pytest.mark.parametrize(
@@ -131,6 +132,23 @@ if x:
 
 Less < more & &eacute;
 """
+
+
+def test_a_page_too_large_to_parse_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.readers.html.MARKUP_BYTES", 2**20)
+    (tmp_path / "page.html").write_text("<i>a</i>" * 2**17 + "!")
+    with pytest.raises(TooLarge, match="more than 1 MB of markup"):
+        open_document(tmp_path / "page.html")
+
+
+def test_markdown_keeps_the_text_of_deep_lists(tmp_path: Path) -> None:
+    path = tmp_path / "outline.md"
+    path.write_text("".join(f"{'  ' * level}- item{level}\n" for level in range(60)))
+    with open_document(path) as document:
+        text = "".join(page.text for page in document.pages())
+    assert text.split() == [f"item{level}" for level in range(60)]
 
 
 def test_markdown(tmp_path: Path) -> None:

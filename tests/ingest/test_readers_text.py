@@ -78,6 +78,13 @@ def test_a_stray_nul_does_not_make_text_binary(path: Path) -> None:
     assert clean_text(text_of(path)) == clean_text(ENGLISH * 10)
 
 
+@pytest.mark.parametrize("lines", [1, 4, 8])
+def test_a_few_nuls_do_not_make_english_chinese(path: Path, lines: int) -> None:
+    part = ENGLISH * lines + "\n\0\n"
+    path.write_bytes((part * 200).encode())
+    assert clean_text(text_of(path)) == clean_text(part.replace("\0", "") * 200)
+
+
 @given(st.integers(0, 2**32), st.integers(200, 5000))
 def test_random_bytes_are_not_text(
     tmp_path_factory: pytest.TempPathFactory, seed: int, size: int

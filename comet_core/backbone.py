@@ -51,7 +51,11 @@ class Backbone:
         window = getattr(config, "sliding_window", None)
         if not getattr(config, "use_sliding_window", True):
             window = None
-        return min(config.max_position_embeddings, window or config.max_position_embeddings)
+        positions = config.max_position_embeddings
+        rope = config.rope_parameters
+        if rope["rope_type"] == "longrope":  # beyond this it turns all keys by other angles
+            positions = rope["original_max_position_embeddings"]
+        return min(positions, window or positions)
 
     def embed(self, token_ids: Tensor) -> Tensor:
         """Token ids (..., n) int64 -> (..., n, d)."""

@@ -93,7 +93,8 @@ def load_model(
     name: None for the default model with the weights that ship; a directory with a CoMeT
     checkpoint; or a directory or hub id of a bare language model, whose memory is then untrained.
     Files that are there are never looked for on the network. Raises ModelNotFound, DamagedModel,
-    UnsupportedBackbone or UnknownDevice.
+    UnsupportedBackbone, UnknownDevice, ChunkTooLong, or CannotWrite where the default model cannot
+    be converted to `cache`.
     """
     disable_progress_bar()  # of transformers, for the blink that loading takes
     placement = choose_placement(device, dtype)

@@ -22,7 +22,7 @@ def default_backbone(cache: Path) -> Path:
     """The directory of the converted default backbone, converting it first if need be.
 
     Raises ModelNotFound if the package is not installed, DamagedModel if its file is not the one
-    expected.
+    expected, CannotWrite.
     """
     target = cache / f"{NAME}-{GGUF_SHA256[:12]}"
     if not target.exists():
@@ -53,13 +53,14 @@ def _convert(gguf: Path, target: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
+    source = {"gguf_file": gguf.name}
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **source)
+    model = AutoModelForCausalLM.from_pretrained(
+        gguf.parent,
+        **source,
+        dtype=torch.bfloat16,
+        quantization_config=GgufConfig(dequantize=True),
+    )
     with whole_directory(target) as building:
-        source = {"gguf_file": gguf.name}
-        AutoTokenizer.from_pretrained(gguf.parent, **source).save_pretrained(building)
-        model = AutoModelForCausalLM.from_pretrained(
-            gguf.parent,
-            **source,
-            dtype=torch.bfloat16,
-            quantization_config=GgufConfig(dequantize=True),
-        )
+        tokenizer.save_pretrained(building)
         model.save_pretrained(building)

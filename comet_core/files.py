@@ -6,8 +6,10 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+from safetensors import SafetensorError
 
 from comet_core.errors import CannotWrite
 
@@ -19,27 +21,28 @@ ABANDONED_S = 24 * 60 * 60.0
 def whole_directory(target: Path) -> Iterator[Path]:
     """A new directory to fill, which becomes `target` at the end, or is removed on failure.
 
-    If another process made `target` meanwhile, that one stays. Raises CannotWrite.
+    If another process made `target` meanwhile, that one stays. Raises CannotWrite, also for what
+    cannot be written while it is filled.
     """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _forget_abandoned(target.parent)
-        building = Path(tempfile.mkdtemp(prefix=".building-", dir=target.parent))
-    except OSError as error:
-        raise CannotWrite(
-            f"Nothing can be written in {target.parent} ({error.strerror}); "
-            "choose another folder or make room there."
-        ) from error
-    try:
-        yield building
-        building.chmod(0o755)  # a temporary directory is private
+    with ExitStack() as stack:
         try:
-            building.rename(target)
-        except OSError:
-            if not target.exists():
-                raise
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _forget_abandoned(target.parent)
+            building = Path(tempfile.mkdtemp(prefix=".building-", dir=target.parent))
+            stack.callback(shutil.rmtree, building, ignore_errors=True)
+            yield building
+            building.chmod(0o755)  # a temporary directory is private
+            try:
+                building.rename(target)
+            except OSError:
+                if not target.exists():
+                    raise
+        except (OSError, SafetensorError) as error:
+            raise CannotWrite(
+                f"Nothing can be written in {target.parent} "
+                f"({getattr(error, 'strerror', None) or error}); choose another folder or make "
+                "room there."
+            ) from error
 
 
 def _forget_abandoned(parent: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -57,13 +56,6 @@ class CometModel(nn.Module):
         self.compression_embedding = nn.Parameter(torch.randn(size) * std)
         self.readout_embedding = nn.Parameter(torch.randn(config.global_rows, size) * std)
         self._check_rows()
-
-    @classmethod
-    def from_published(cls, directory: str | Path) -> CometModel:
-        """A checkpoint of the published CoMeT code (see `comet_core.published.load_published`)."""
-        from comet_core.published import load_published
-
-        return load_published(Path(directory))
 
     def _check_rows(self) -> None:
         c = self.config

@@ -2,7 +2,7 @@
 answering.
 
     document: its text, nothing around it
-    a turn:   <|im_start|>user\n QUESTION <|im_end|>\n<|im_start|>assistant\n ANSWER <|im_end|>\n
+    a turn:   \n\n<|im_start|>user\nQUESTION<|im_end|>\n<|im_start|>assistant\nANSWER<|im_end|>
 
 Backbones without the ChatML tokens get `Question: ...`, `Answer: ...` on lines of their own and
 their end-of-text token. Text of documents, questions and answers is data: it is tokenized so that

@@ -1,5 +1,7 @@
 """Tiny random CoMeT models of every supported architecture."""
 
+from typing import Any
+
 import torch
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 from tokenizers.decoders import ByteLevel
@@ -15,9 +17,14 @@ ARCHITECTURES = ["llama", "qwen2", "qwen3", "mistral"]
 
 
 def make_model(
-    architecture: str = "llama", seed: int = 0, vocabulary: int = VOCABULARY, **sizes: int
+    architecture: str = "llama",
+    seed: int = 0,
+    vocabulary: int = VOCABULARY,
+    rope: dict[str, Any] | None = None,
+    **sizes: int,
 ) -> CometModel:
-    """A random model in which every network does something; sizes as in `CometConfig`."""
+    """A random model in which every network does something; rope: how positions are scaled; sizes
+    as in `CometConfig`."""
     torch.manual_seed(seed)
     backbone = AutoModelForCausalLM.from_config(
         AutoConfig.for_model(
@@ -30,6 +37,7 @@ def make_model(
             num_key_value_heads=2,
             head_dim=8,
             max_position_embeddings=512,
+            rope_parameters=rope and {"rope_theta": 10_000.0, **rope},
             initializer_range=0.3,
         )
     )

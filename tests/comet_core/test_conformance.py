@@ -12,7 +12,7 @@ from comet_core.device import Placement
 from comet_core.errors import DamagedModel, ModelNotFound, UnsupportedBackbone
 from comet_core.layout import answering_layout
 from comet_core.model import CometModel
-from comet_core.published import import_published
+from comet_core.published import import_published, load_published
 from comet_core.reader import empty_state, read
 
 
@@ -24,7 +24,7 @@ def published(shared: Path) -> Path:
 @pytest.fixture(scope="module", params=["as published", "imported"])
 def model(request, published, tmp_path_factory) -> CometModel:
     if request.param == "as published":
-        return CometModel.from_published(published)
+        return load_published(published)
     target = tmp_path_factory.mktemp("imported") / "model"
     import_published(published, target)
     weights = load_weights(target / WEIGHTS_FILE)
@@ -79,13 +79,13 @@ def test_published_case(number: int, model: CometModel, published: Path) -> None
 
 def test_directory_without_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFound, match=r"config\.json"):
-        CometModel.from_published(tmp_path)
+        load_published(tmp_path)
 
 
 def test_bare_language_model_is_told_apart(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "qwen3"}')
     with pytest.raises(ModelNotFound, match="no import"):
-        CometModel.from_published(tmp_path)
+        load_published(tmp_path)
 
 
 def test_truncated_weights_are_damaged(published: Path, tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_truncated_weights_are_damaged(published: Path, tmp_path: Path) -> None:
     whole = (published / "model.safetensors").read_bytes()
     (tmp_path / "model.safetensors").write_bytes(whole[:-1000])
     with pytest.raises(DamagedModel, match="download it again"):
-        CometModel.from_published(tmp_path)
+        load_published(tmp_path)
 
 
 def test_other_architecture_is_named_with_the_supported_ones(
@@ -103,4 +103,4 @@ def test_other_architecture_is_named_with_the_supported_ones(
     (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "model.safetensors").write_bytes((published / "model.safetensors").read_bytes())
     with pytest.raises(UnsupportedBackbone, match=r"'gpt2'.*llama, mistral, qwen2, qwen3"):
-        CometModel.from_published(tmp_path)
+        load_published(tmp_path)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from comet_core.errors import CannotWrite
 from comet_core.files import ABANDONED_S, whole_directory
 
 
@@ -17,6 +18,17 @@ def test_a_directory_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     with whole_directory(tmp_path / "a") as building:
         (building / "whole").touch()
     assert [path.name for path in tmp_path.rglob("*")] == ["a", "whole"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a disk that is full")
+def test_a_disk_that_runs_full_is_said(tmp_path: Path) -> None:
+    with (
+        pytest.raises(CannotWrite, match="No space left"),
+        whole_directory(tmp_path / "a"),
+        Path("/dev/full").open("w") as file,
+    ):
+        file.write("x")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_killed_process_left_is_removed_in_time(tmp_path: Path) -> None:

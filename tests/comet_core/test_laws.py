@@ -215,6 +215,7 @@ def peaks() -> dict[int, tuple[int, int]]:
     return found
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc/self/status")
 def test_memory_is_flat_from_ten_thousand_to_a_million_tokens(peaks) -> None:
     (small_state, small_peak), (large_state, large_peak) = peaks[10_000], peaks[1_000_000]
     assert small_state == large_state

@@ -1,11 +1,13 @@
 """The fast path against CoMeT written plainly: memory rows go through whole layers as placeholder
 rows whose outputs are thrown away, one row and one chunk at a time."""
 
+import pytest
 import torch
 from comet_core_tiny import ARCHITECTURES, VOCABULARY, make_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from comet_core.errors import ChunkTooLong
 from comet_core.memory import MemoryState
 from comet_core.model import CometModel
 from comet_core.prefixes import open_state
@@ -106,7 +108,21 @@ class Oracle:
         return outputs
 
 
-@settings(max_examples=40, deadline=None)
+ROPES = [
+    None,
+    {"rope_type": "linear", "factor": 4.0},
+    {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128},
+    {
+        "rope_type": "longrope",
+        "factor": 8.0,
+        "original_max_position_embeddings": 64,
+        "short_factor": [1.0, 1.5, 2.0, 2.5],
+        "long_factor": [2.0, 3.0, 4.0, 5.0],
+    },
+]
+
+
+@settings(max_examples=60, deadline=None)
 @given(
     architecture=st.sampled_from(ARCHITECTURES),
     seed=st.integers(0, 1000),
@@ -119,6 +135,7 @@ class Oracle:
     held=st.integers(0, 14),
     last=st.integers(1, 14),
     answer=st.integers(0, 6),
+    rope=st.sampled_from(ROPES),
 )
 def test_fast_path_equals_oracle(
     architecture,
@@ -132,10 +149,12 @@ def test_fast_path_equals_oracle(
     held,
     last,
     answer,
+    rope,
 ):
     model = make_model(
         architecture,
         seed,
+        rope=rope,
         chunk_size=chunk_size,
         stride=min(stride, chunk_size),
         global_rows=global_rows,
@@ -162,3 +181,11 @@ def test_fast_path_equals_oracle(
     for i in range(asked, asked + answer):  # token by token, as an answer is written
         found.append(model.backbone.logits(model.answer_hidden(cache, ids[:, i : i + 1], i)[0, -1]))
     torch.testing.assert_close(torch.stack(found), expected, atol=1e-3, rtol=1e-3)
+
+
+def test_positions_that_would_turn_the_memory_otherwise_are_not_used() -> None:
+    """Longrope has other angles for a whole call once one of its positions is beyond a limit."""
+    with pytest.raises(ChunkTooLong):
+        make_model(rope=ROPES[-1], chunk_size=60)
+    assert make_model(rope=ROPES[-1]).backbone.max_rows == 64
+    assert make_model(rope=ROPES[1]).backbone.max_rows == 512

@@ -35,10 +35,7 @@ class Conversations:
         return Conversation(id=new_id(), document_id=document.id, owner=self._owner)
 
     def about(self, document: Document | None) -> list[Conversation]:
-        """Those about a document, or all, without their messages; the last one added to first.
-
-        One that was taken back to its beginning is not among them until it goes on.
-        """
+        """Those about a document, or all, without their messages; the last one added to first."""
         query = select(Conversation).where(
             Conversation.owner == self._owner, Conversation.messages.any()
         )
@@ -71,11 +68,13 @@ class Conversations:
         question: str,
         answer: str,
         details: dict[str, Any],
+        instead: bool = False,
     ) -> None:
         """Append a question and its answer; the first ones bring the conversation with them.
 
-        turns_before: that the answer knew of. Raises UnknownDocument or UnknownConversation if what
-        it belongs to was removed meanwhile.
+        turns_before: that the answer knew of. instead: of all turns behind these, which are
+        removed, as if they had never been. Raises UnknownDocument or UnknownConversation if what it
+        belongs to was removed meanwhile.
         """
         with self._database.writing() as session:
             self._check_document(session, conversation.document_id)
@@ -87,6 +86,14 @@ class Conversations:
                 session.add(stored)
             else:
                 stored = self._stored(session, conversation.id)
+            if instead:
+                if not turns_before and stored.title == _first_question(stored):
+                    stored.title = None
+                replaced = Message.position >= 2 * turns_before
+                session.execute(
+                    delete(Message).where(Message.conversation_id == stored.id, replaced)
+                )
+                session.expire(stored, ["messages"])
             position, moment = len(stored.messages), now()
             stored.messages += [
                 Message(position=position, role=USER, text=question, created_at=moment),
@@ -114,29 +121,15 @@ class Conversations:
             self._stored(session, conversation.id)
             session.execute(delete(Conversation).where(Conversation.id == conversation.id))
 
-    def rewind(self, conversation: Conversation, position: int) -> str:
-        """Take back the turn that the message at `position` belongs to, and all that follow.
-
-        It is as if they had never been; returns the question of that turn. Raises
-        UnknownConversation, also if there is no such message (any more).
+    def question_at(self, conversation: Conversation, position: int) -> str:
+        """The question that the message at `position` is, or answers. Raises UnknownConversation,
+        also if there is no such message (any more).
         """
-        with self._database.writing() as session:
-            stored = self._stored(session, conversation.id)
-            if not 0 <= position < len(stored.messages):
-                raise UnknownConversation("There is no such message; it may have been taken back.")
-            begin = position - position % 2
-            question = stored.messages[begin].text
-            if begin == 0 and stored.title == question:
-                stored.title = None
-            stored.updated_at = (
-                stored.messages[begin - 1].created_at if begin else stored.created_at
-            )
-            session.execute(
-                delete(Message).where(
-                    Message.conversation_id == stored.id, Message.position >= begin
-                )
-            )
-            return question
+        with self._database.reading() as session:
+            messages = self._stored(session, conversation.id).messages
+            if not 0 <= position < len(messages):
+                raise UnknownConversation("There is no such message; it may have been replaced.")
+            return messages[position - position % 2].text
 
     def _stored(self, session: Session, conversation_id: str) -> Conversation:
         """Raises UnknownConversation."""

@@ -271,17 +271,31 @@ class Library:
         return self._conversations.get(conversation_id)
 
     def say(
-        self, conversation: Conversation, question: str, sampling: Sampling | None = None
+        self,
+        conversation: Conversation,
+        question: str,
+        sampling: Sampling | None = None,
+        instead_of: int | None = None,
     ) -> Reply:
         """Answer in a conversation; question and answer are stored once the answer has ended.
 
-        An answer that is stopped is stored as far as it was written. Raises what `ask` raises, and
-        UnknownConversation; while iterating, also if the conversation was removed meanwhile.
+        An answer that is stopped is stored as far as it was written. instead_of: the position of a
+        message; its turn, and what follows, are replaced, in the moment the new one is stored.
+        Raises what `ask` raises, and UnknownConversation; while iterating, also if the conversation
+        was removed meanwhile.
         """
         question = _clean(question)
         source = self.source(self._with_id(conversation.document_id))
         history = self._conversations.turns(conversation)
-        keep = partial(self._conversations.add_turn, conversation, len(history), question)
+        if instead_of is not None:
+            history = history[: instead_of // 2]
+        keep = partial(
+            self._conversations.add_turn,
+            conversation,
+            len(history),
+            question,
+            instead=instead_of is not None,
+        )
         return self.answer(source, Dialogue(history, question), sampling, keep)
 
     def rename(self, conversation: Conversation, title: str) -> None:
@@ -291,12 +305,9 @@ class Library:
         """
         self._conversations.rename(conversation, title)
 
-    def rewind(self, conversation: Conversation, position: int) -> str:
-        """Take back the question at a message's position (or that of its answer), and what follows.
-
-        Returns the question: to say it again, or in other words.
-        """
-        return self._conversations.rewind(conversation, position)
+    def question_at(self, conversation: Conversation, position: int) -> str:
+        """The question at a message's position, or that it answers: to `say` it again."""
+        return self._conversations.question_at(conversation, position)
 
     def delete_conversation(self, conversation: Conversation) -> None:
         """Remove a conversation."""

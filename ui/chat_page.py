@@ -29,8 +29,11 @@ PACE_S = 0.1  # between two looks at an answer that is being written: showing it
 
 Shown = dict[Any, Any]
 """Components, and what becomes of them; the others stay as they are."""
-Begin = Callable[[], tuple[Conversation, str]]
-"""Gives the conversation to go on with and the question, once it is one's turn to ask."""
+Beginning = tuple[Conversation, str, int | None]
+"""The conversation to go on with, the question, and the position of the message whose turn it takes
+the place of, and of all that follow."""
+Begin = Callable[[], Beginning]
+"""Gives the beginning, once it is one's turn to ask."""
 
 
 @dataclass(frozen=True)
@@ -206,13 +209,16 @@ def _answering(page: ChatPage, service: Service) -> None:
     def answered(request: gr.Request, library: Library, begin: Begin) -> Iterator[Shown]:
         """The answer as it is written, and then what is kept of it."""
         with service.answers.writing(library.owner, str(request.session_hash)) as running:
-            conversation, question = begin()
+            conversation, question, instead_of = begin()
             said = views.chat_messages(conversation.messages)
+            if instead_of is not None:
+                said = said[: instead_of - instead_of % 2]
             said.append(views.said("user", question))
             yield _begun(page, said)
             unsaid = ""
             try:
-                with closing(library.say(conversation, question)) as pieces:
+                reply = library.say(conversation, question, instead_of=instead_of)
+                with closing(reply) as pieces:
                     written, due = "", 0.0
                     for piece in pieces:
                         if running.stopped.is_set():
@@ -238,11 +244,11 @@ def _answering(page: ChatPage, service: Service) -> None:
         """The answer to the question at an index, or to another in its place."""
         library = service.library_of(request)
 
-        def begin() -> tuple[Conversation, str]:
+        def begin() -> Beginning:
             conversation = library.conversation(Place.of(at).conversation or "")
-            position = index[0] if isinstance(index, list | tuple) else index
-            question = library.rewind(conversation, int(position))
-            return library.conversation(conversation.id), instead or question
+            position = int(index[0] if isinstance(index, list | tuple) else index)
+            question = library.question_at(conversation, position)
+            return conversation, instead or question, position
 
         return answered(request, library, begin)
 
@@ -252,10 +258,10 @@ def _answering(page: ChatPage, service: Service) -> None:
         place, library = Place.of(at), service.library_of(request)
         document = service.document(request, place.document)
 
-        def begin() -> tuple[Conversation, str]:
+        def begin() -> Beginning:
             if place.conversation:
-                return library.conversation(place.conversation), question.strip()
-            return library.start_conversation(document), question.strip()
+                return library.conversation(place.conversation), question.strip(), None
+            return library.start_conversation(document), question.strip(), None
 
         yield from answered(request, library, begin)
 

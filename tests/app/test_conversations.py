@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from app.conversations import Conversations
 from app.database import Database
-from app.errors import UnknownConversation, UnknownDocument
+from app.errors import EmptyQuestion, UnknownConversation, UnknownDocument
 from app.library import Library
 from app.settings import Settings
 from app.tables import Conversation, Document
@@ -161,21 +161,36 @@ def test_forgetting_removes_everything(library: Library, book: Path) -> None:
             use()
 
 
-# Names, order, taking back
+# Names, order, asking again
 
 
-def test_asking_again_after_taking_back_is_as_if_it_were_the_first_time(
-    library: Library, book: Path
-) -> None:
+def test_asking_again_is_as_if_it_were_the_first_time(library: Library, book: Path) -> None:
     conversation = library.start_conversation(library.ingest(book))
     answers = ["".join(library.say(conversation, q, SHORT)) for q in ("One?", "Two?", "Three?")]
-    assert library.rewind(conversation, 2) == "Two?"
-    assert "".join(library.say(conversation, "Two?", SHORT)) == answers[1]
-    assert library.rewind(conversation, 1) == "One?"
-    assert library.conversations() == []
-    assert "".join(library.say(conversation, "Another?", SHORT)) != answers[0]
+    assert library.question_at(conversation, 3) == "Two?"
+    assert "".join(library.say(conversation, "Two?", SHORT, instead_of=3)) == answers[1]
+    assert len(library.conversation(conversation.id).messages) == 4
+    assert "".join(library.say(conversation, "Another?", SHORT, instead_of=0)) != answers[0]
     (kept,) = library.conversations()
     assert (kept.id, kept.title) == (conversation.id, "Another?")
+    assert library.conversation(kept.id).messages[0].text == "Another?"
+
+
+def test_what_is_asked_again_is_kept_until_there_is_an_answer(
+    library: Library, book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversation = library.start_conversation(library.ingest(book))
+    for question in ("One?", "Two?"):
+        "".join(library.say(conversation, question, SHORT))
+    was = snapshot(library.conversation(conversation.id))
+    library.say(conversation, "One?", SHORT, instead_of=0).close()  # before its first word
+    with pytest.raises(EmptyQuestion):
+        library.say(conversation, " ", SHORT, instead_of=0)
+    reply = library.say(conversation, "One?", SHORT, instead_of=0)
+    monkeypatch.setattr("comet_core.model.CometModel.answer_hidden", None)
+    with pytest.raises(TypeError):
+        "".join(reply)
+    assert snapshot(library.conversation(conversation.id)) == was
 
 
 def test_the_conversation_that_went_on_last_comes_first(library: Library, book: Path) -> None:
@@ -226,7 +241,7 @@ def snapshot(conversation: Conversation) -> tuple[object, ...]:
 
 @settings(max_examples=30)
 @given(turns=Turns, data=st.data())
-def test_taking_back_is_as_if_it_had_never_been_said(
+def test_what_is_replaced_is_as_if_it_had_never_been_said(
     store: tuple[Conversations, Document], turns: list[tuple[str, str]], data: st.DataObject
 ) -> None:
     conversations, document = store
@@ -237,20 +252,20 @@ def test_taking_back_is_as_if_it_had_never_been_said(
         was.append(snapshot(conversations.get(conversation.id)))
     position = data.draw(st.integers(0, 2 * len(turns) - 1))
     left = position // 2
-    assert conversations.rewind(conversation, position) == turns[left][0]
-    assert conversations.turns(conversation) == tuple(turns[:left])
-    listed = [c.id for c in conversations.about(document)]
-    assert (conversation.id in listed) == (left > 0)
-    if left:
-        assert snapshot(conversations.get(conversation.id)) == was[left - 1]
-    for beyond in (-1, 2 * left):
+    assert conversations.question_at(conversation, position) == turns[left][0]
+    for beyond in (-1, 2 * len(turns)):
         with pytest.raises(UnknownConversation, match="no such message"):
-            conversations.rewind(conversation, beyond)
+            conversations.question_at(conversation, beyond)
     for number, (question, answer) in list(enumerate(turns))[left:]:
-        conversations.add_turn(conversation, number, question, answer, {"number": number})
-    title, _, _, messages = snapshot(conversations.get(conversation.id))
-    assert title == was[-1][0]
-    assert [m[:4] for m in messages] == [m[:4] for m in was[-1][3]]  # type: ignore[attr-defined, index]
+        conversations.add_turn(
+            conversation, number, question, answer, {"number": number}, instead=number == left
+        )
+        assert conversations.turns(conversation) == tuple(turns[: number + 1])
+        title, _, created, messages = snapshot(conversations.get(conversation.id))
+        assert (title, created) == (was[number][0], was[number][2])
+        before, now = was[number][3], messages
+        assert [m[:4] for m in now] == [m[:4] for m in before]  # type: ignore[attr-defined]
+        assert now[: 2 * left] == before[: 2 * left]  # type: ignore[index]
     conversations.delete(conversation)
 
 
@@ -266,8 +281,7 @@ def test_a_name_that_was_given_stays(
     conversations.add_turn(conversation, 0, "One?", "1", {})
     conversations.rename(conversation, given_title)
     assert conversations.get(conversation.id).title == title
-    conversations.rewind(conversation, 0)
-    conversations.add_turn(conversation, 0, "Two?", "2", {})
+    conversations.add_turn(conversation, 0, "Two?", "2", {}, instead=True)
     assert conversations.get(conversation.id).title == ("Two?" if title == "One?" else title)
     conversations.delete(conversation)
 

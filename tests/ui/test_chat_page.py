@@ -338,10 +338,24 @@ def test_a_question_is_not_lost_when_it_cannot_be_asked_again_now(
     assert len(kept(site, asked).messages) == 2
 
 
+def test_what_cannot_be_written_anew_stays_as_it_was(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visitor = site.visitor()
+    asked = visitor.event("ask", "How many goats?", at(site))
+    was = [message.text for message in kept(site, asked).messages]
+    monkeypatch.setattr("comet_core.generation.Answer.__next__", None)
+    for event in ("regenerate", "edit"):
+        about = {"index": 0, "value": "Some other question?", "previous_value": "x"}
+        again = visitor.event(event, asked.outputs[PLACE], about=about)
+        assert again.notes and [words for _, words in said(again)] == was
+    assert [message.text for message in kept(site, asked).messages] == was
+
+
 def test_a_defect_leaves_a_page_that_can_be_used(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("secret")
 
     monkeypatch.setattr(Library, "say", fail)

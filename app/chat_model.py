@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
@@ -144,7 +145,8 @@ class _Comet(BaseModel):
         given = {"database_url": self.database, "model": self.model}
         given |= {"device": self.device, "dtype": self.dtype}
         given = {name: value for name, value in given.items() if value is not None}
-        return _shared_library(Settings().model_copy(update=given))
+        with _opening:  # else each of those who come at once would load the model
+            return _shared_library(Settings().model_copy(update=given))
 
     def _source(self) -> Source:
         library = self._library()
@@ -286,6 +288,9 @@ class CometLLM(_Comet, LLM):
     @property
     def _llm_type(self) -> str:
         return "comet"
+
+
+_opening = Lock()
 
 
 @cache

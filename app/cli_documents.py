@@ -142,15 +142,16 @@ def forget(
 
 
 def verify(context: typer.Context) -> None:
-    """Check that every stored memory is what was stored."""
+    """Check that every stored memory is what was stored, those of all users included."""
     intact = damaged = 0
     with _library(context) as library:
-        for checked in library.verify():
-            if checked.damage is None:
-                intact += 1
-            else:
-                damaged += 1
-                console.error(checked.damage)
+        for owner in ("", *library.users.names()):
+            for checked in library.as_owner(owner).verify():
+                if checked.damage is None:
+                    intact += 1
+                else:
+                    damaged += 1
+                    console.error(checked.damage)
     console.note(f"{intact} intact, {damaged} damaged.")
     if damaged:
         raise typer.Exit(1)

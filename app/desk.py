@@ -216,12 +216,15 @@ class Desk:
 
     def _read(self, task: _Task) -> tuple[State, str]:
         """Read a file; returns what became of it, in a sentence too."""
-        result = self._ingest(task)
-        if not self._is_gone(task.owner):
-            return result
-        library = self._library.as_owner(task.owner)
-        for document in library.documents():  # who is removed leaves nothing behind
-            library.forget(document)
+        try:
+            result = self._ingest(task)
+            if not self._is_gone(task.owner):
+                return result
+            library = self._library.as_owner(task.owner)
+            for document in library.documents():  # who is removed leaves nothing behind
+                library.forget(document)
+        except Exception as error:  # whatever one file brings about, the next is read
+            return State.FAILED, _sentence(error, task.job.name)
         return State.STOPPED, OWNER_GONE
 
     def _ingest(self, task: _Task) -> tuple[State, str]:

@@ -22,7 +22,7 @@ def choose(documents: Sequence[Document], name: str) -> Document:
     A title or a file name (with its suffix or without, or as the end of a path) goes before the
     beginning of an id. Raises UnknownDocument, or AmbiguousDocument, which lists the candidates.
     """
-    wanted = {_fold(name), _fold(Path(name).name)} - {""}
+    wanted = _wanted(name)
     named = [document for document in documents if wanted & _names(document)]
     if not named and wanted:
         named = [document for document in documents if document.id.startswith(_fold(name))]
@@ -37,6 +37,26 @@ def choose(documents: Sequence[Document], name: str) -> Document:
             f'"{name}" names {len(named)} documents; name one by its id: {candidates}.'
         )
     return named[0]
+
+
+def names_of(documents: Sequence[Document]) -> dict[str, str]:
+    """A name for each document, by its id, by which `choose` gives it: the title, or the id where
+    the title would mean several or none.
+    """
+    named: dict[str, set[str]] = {}
+    for document in documents:
+        for name in _names(document):
+            named.setdefault(name, set()).add(document.id)
+    return {
+        document.id: document.title
+        if set().union(*(named.get(name, ()) for name in _wanted(document.title))) == {document.id}
+        else document.id
+        for document in documents
+    }
+
+
+def _wanted(name: str) -> set[str]:
+    return {_fold(name), _fold(Path(name).name)} - {""}
 
 
 def _names(document: Document) -> set[str]:

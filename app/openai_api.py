@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import anyio
@@ -31,8 +32,8 @@ from app.answering import Reply
 from app.dialogue import NoQuestion, as_dialogue
 from app.errors import AmbiguousDocument, EmptyQuestion, NotReadYet, UnknownDocument
 from app.library import Library
+from app.naming import names_of
 from app.openai_schema import ChatRequest, error_object, model_object, usage_object
-from app.tools import names_of
 from comet_core.errors import CometError
 from comet_core.generation import Sampling
 
@@ -230,9 +231,11 @@ def is_loopback(host: str) -> bool:
 
 def _authorize(api_key: str | None, request: Request) -> None:
     """Raises ApiError. Without a key, a page that a browser was lured to under another host name
-    must not reach the documents either."""
+    must not reach the documents either, and no other site that it has open may ask for answers."""
     if api_key is None:
-        if not is_loopback(request.url.hostname or ""):
+        origin = request.headers.get("origin")
+        foreign = origin is not None and urlsplit(origin).netloc != request.url.netloc
+        if foreign or not is_loopback(request.url.hostname or ""):
             raise ApiError(403, "Without an API key only this machine is answered.")
         return
     scheme, _, given = request.headers.get("authorization", "").partition(" ")

@@ -6,7 +6,6 @@ the same. A failure is told to the agent in the sentence that a user would see.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
 from app.library import Library
+from app.naming import names_of
 from app.tables import Document
 from comet_core.errors import CometError
 
@@ -50,7 +50,7 @@ class DocumentTools:
 
     def __init__(self, library: Library, folders: Sequence[str | Path] | None = None) -> None:
         self._library = library
-        self._folders = [Path(folder).resolve() for folder in folders or ["."]]
+        self._folders = [Path(folder).expanduser().resolve() for folder in folders or ["."]]
 
     def all(self) -> list[Callable[..., Any]]:
         """The methods that are tools."""
@@ -87,8 +87,11 @@ class DocumentTools:
         self, path: str, on_progress: Callable[[Progress], None] | None = None
     ) -> DocumentInfo:
         """`read_document`, watched as `Library.ingest` tells. Raises OutsideFolders."""
-        file = Path(path).expanduser().resolve()
-        if not any(file.is_relative_to(folder) for folder in self._folders):
+        try:
+            file = Path(path).expanduser().resolve()
+        except (RuntimeError, ValueError):  # of a user that there is not; a NUL; a link to itself
+            file = None
+        if file is None or not any(file.is_relative_to(folder) for folder in self._folders):
             folders = ", ".join(map(str, self._folders))
             raise OutsideFolders(f"{path} may not be read; allowed are files below: {folders}.")
         document = self._library.ingest(file, on_progress=on_progress)
@@ -121,24 +124,6 @@ def failing_with(failure: type[Exception], tool: Callable[..., Any]) -> Callable
             raise failure(str(error)) from error
 
     return call
-
-
-def names_of(documents: Sequence[Document]) -> dict[str, str]:
-    """A name for each document, by its id: the title, or the id where that would mean several."""
-    taken = Counter(name for document in documents for name in _names(document))
-    return {
-        document.id: document.title if taken[_fold(document.title)] == 1 else document.id
-        for document in documents
-    }
-
-
-def _names(document: Document) -> set[str]:
-    names = (document.title, document.file_name, Path(document.file_name).stem)
-    return {_fold(name) for name in names}
-
-
-def _fold(name: str) -> str:
-    return name.strip().casefold()
 
 
 def _info(document: Document, names: Mapping[str, str]) -> DocumentInfo:

@@ -57,6 +57,10 @@ class TooManyWaiting(CometError):
         )
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""How a disk or a quota says that it is full."""
+
+
 class DiskFull(CometError):
     """There is too little space left on the disk."""
 
@@ -119,7 +123,7 @@ class Uploads:
                 return Upload(path, name, self._copy(original, copy, name))
         except BaseException as error:
             path.unlink(missing_ok=True)
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if isinstance(error, OSError) and error.errno in FULL:
                 raise DiskFull(name) from error
             raise
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from base64 import b64encode
+from datetime import datetime
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -96,6 +97,13 @@ class Users:
     def exists(self, name: str) -> bool:
         """Whether there is a user of that name."""
         return self._hash_of(name) is not None
+
+    def since(self, name: str) -> datetime | None:
+        """When the user of that name was added; None if there is none. A name that was removed and
+        given again is another user.
+        """
+        with self._database.reading() as session:
+            return session.scalar(select(User.created_at).where(User.name == name))
 
     def names(self) -> list[str]:
         """In order of the alphabet."""

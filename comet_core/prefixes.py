@@ -129,10 +129,19 @@ class PrefixCache:
         """
         return self._get((key, "state"), load)
 
-    def start(self, model: CometModel, key: Hashable, state: MemoryState, asked: int) -> Prefix:
-        """Where an answer to `asked` tokens starts, from the state of that key."""
+    def start(
+        self,
+        model: CometModel,
+        key: Hashable,
+        state: MemoryState,
+        asked: int,
+        turn: ChunkTurn = nullcontext,
+    ) -> Prefix:
+        """Where an answer to `asked` tokens starts, from the state of that key. turn: entered for
+        each computation, of a chunk at most; who waits for another's has none.
+        """
         fold = must_fold(model, len(state.tail), asked)
-        return self._get((key, fold), lambda: open_state(model, state, fold))
+        return self._get((key, fold), lambda: open_state(model, state, fold, turn))
 
     def drop(self, key: Hashable) -> None:
         """Keep what is of that key no longer."""

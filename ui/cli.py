@@ -6,6 +6,7 @@ This is what `comet-reader` runs: the pages know the application, never the othe
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from contextlib import closing
 from typing import Annotated
@@ -77,7 +78,13 @@ def serve(
             shown = f"[{host}]" if ":" in host else host
             url = f"http://{shown}:{listener.getsockname()[1]}"
             console.note((text.LISTENING_AUTH if auth else text.LISTENING).format(url=url))
+            signal.signal(signal.SIGTERM, _end)  # uvicorn raises the signal again, to this
             uvicorn.Server(config).run(sockets=[listener])
+
+
+def _end(number: int, _: object) -> None:
+    """End as after an exception, so that everything is closed, with the exit code of a signal."""
+    raise SystemExit(128 + number)
 
 
 def main() -> None:

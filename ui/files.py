@@ -16,7 +16,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from app.desk import Desk
-from app.uploads import TooLarge
+from app.uploads import FULL, DiskFull, TooLarge
 from comet_core.errors import CometError
 from ui.service import Service
 
@@ -67,5 +67,17 @@ async def _receive(request: Request, name: str, file: IO[bytes], desk: Desk) -> 
         received += len(part)
         if received > limit:
             raise TooLarge(name, limit)
-        await run_sync(file.write, part)
-    file.flush()
+        desk.check_space(name, len(part))  # others are sent at the same time
+        await run_sync(_write, file, name, part)
+    await run_sync(_write, file, name, b"")
+
+
+def _write(file: IO[bytes], name: str, part: bytes) -> None:
+    """Raises DiskFull."""
+    try:
+        file.write(part)
+        file.flush()
+    except OSError as error:
+        if error.errno in FULL:
+            raise DiskFull(name) from error
+        raise

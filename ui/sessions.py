@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from threading import Lock
 
 from starlette.requests import HTTPConnection
@@ -34,6 +35,7 @@ class TooManyLogins(CometError):
 @dataclass
 class _Session:
     user: str
+    since: datetime | None
     used: float
     checked: float
 
@@ -55,11 +57,12 @@ class Sessions:
             with self._lock:
                 self._failures.setdefault((name, address), []).append(time.monotonic())
             raise WrongLogin(text.WRONG_LOGIN)
+        since = self._users.since(name)
         token, now = secrets.token_urlsafe(32), time.monotonic()
         with self._lock:
             self._failures.pop((name, address), None)
             self._end_old(name, now)
-            self._sessions[token] = _Session(name, now, now)
+            self._sessions[token] = _Session(name, since, now, now)
         return token
 
     def sign_out(self, token: str) -> None:
@@ -77,7 +80,7 @@ class Sessions:
             session.used = now
             unchecked = now - session.checked > RECHECK_S
         if unchecked:
-            if not self._users.exists(session.user):
+            if session.since is None or self._users.since(session.user) != session.since:
                 self.sign_out(token or "")
                 return None
             session.checked = now

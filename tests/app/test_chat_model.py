@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -288,9 +289,9 @@ def test_many_callers_share_the_memory_and_get_their_own_answers(
     alone = ["".join(books.ask(d, q, sampling=Sampling(max_tokens=20))) for d, q in inputs]
     opened: list[bool] = []
 
-    def counted(model, state, fold=False):  # type: ignore[no-untyped-def]
+    def counted(model, state, fold, turn):  # type: ignore[no-untyped-def]
         opened.append(fold)
-        return open_state(model, state, fold)
+        return open_state(model, state, fold, turn)
 
     monkeypatch.setattr(comet_core.prefixes, "open_state", counted)
 
@@ -312,6 +313,9 @@ def test_models_of_the_same_settings_share_one_library(
     other = CometLLM(document="island", database=books.settings.url, **options)
     assert one._library() is other._library()
     assert one._library() is not ChatComet(model=str(tiny_model))._library()
+    others = [ChatComet(model=str(tiny_model), database=f"{books.settings.url}.new")] * 8
+    with ThreadPoolExecutor(8) as pool:  # the first to come, all at once
+        assert len(set(pool.map(id, pool.map(ChatComet._library, others)))) == 1
     expected = "".join(books.ask("harbour", QUESTION, sampling=Sampling(max_tokens=5)))
     assert one.invoke(QUESTION).text == expected
 

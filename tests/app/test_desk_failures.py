@@ -11,6 +11,7 @@ import pytest
 from app.desk import Desk, State
 from app.library import Library
 from app.settings import Settings
+from app.users import Users
 from tests.app.conftest import rows
 from tests.app.desks import ANY, USERS, ended, job_of, left, small, until
 from tests.conftest import ROOT
@@ -95,6 +96,20 @@ def test_a_failure_is_a_sentence_and_the_next_is_read(
     )
     assert left(desk) == []
     assert ended(desk, desk.submit("", small(tmp_path, "b"), "b.txt")).state is State.DONE
+
+
+def test_a_database_that_fails_for_a_while_does_not_end_the_desk(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise OSError("disk I/O error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Users, "exists", fails)
+        failed = ended(desk, desk.submit("ada", small(tmp_path, "a"), "a.txt"), "ada")
+    assert failed.state is State.FAILED
+    after = desk.submit("ada", small(tmp_path, "b"), "b.txt")
+    assert ended(desk, after, "ada").state is State.DONE
 
 
 def test_a_model_that_is_not_there_is_a_sentence(

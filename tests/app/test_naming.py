@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import AmbiguousDocument, UnknownDocument
-from app.naming import choose
+from app.naming import choose, names_of
 from app.tables import Document
 
 
@@ -57,6 +57,16 @@ def test_an_ambiguous_name_lists_the_candidates(name: str) -> None:
 def test_an_unknown_name_says_what_to_do(name: str) -> None:
     with pytest.raises(UnknownDocument, match=r"comet-reader list.*comet-reader ingest"):
         choose(ALL, name)
+
+
+def test_a_name_that_is_offered_names_its_document() -> None:
+    titles = ["TCP/IP", "IP", "Either/Or", "Or", "Café", unicodedata.normalize("NFD", "Café"), "/"]
+    documents = [document(f"{n:032x}", title, f"{n}.pdf") for n, title in enumerate(titles)]
+    documents += ALL
+    for chosen in documents:
+        assert choose(documents, names_of(documents)[chosen.id]) is chosen
+    assert names_of(ALL)[CAFE.id] == CAFE.title
+    assert names_of(ALL)[EMMA.id] == EMMA.id
 
 
 @given(st.lists(st.uuids(), min_size=1, max_size=20, unique=True), st.data())

@@ -77,9 +77,19 @@ def test_a_document_is_read_from_the_folders_that_are_allowed(
     (allowed / "link.txt").symlink_to(book)
     tools = DocumentTools(library, [allowed])
     assert tools.read_document(str(allowed / "inside.txt"))["name"] == "inside"
-    for path in (book, allowed / "link.txt", f"{allowed}/../{book.name}", "/etc/hostname", "~"):
+    for path in (
+        book,
+        allowed / "link.txt",
+        f"{allowed}/../{book.name}",
+        "/etc/hostname",
+        "~",
+        "~nobody-here/a.txt",
+        "a\0.txt",
+    ):
         with pytest.raises(OutsideFolders, match="may not be read"):
             tools.read_document(str(path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert DocumentTools(library, ["~/allowed"]).read_document("~/allowed/inside.txt")["ready"]
     monkeypatch.chdir(allowed)
     assert DocumentTools(library).read_document("inside.txt")["ready"]
     with pytest.raises(OutsideFolders):

@@ -64,9 +64,9 @@ def test_an_opened_tail_is_the_chunk_read_in_one_go(text: list[int], asked: int)
 def test_many_ask_at_once_and_each_gets_the_answer_of_asking_alone(monkeypatch) -> None:
     computed: list[bool] = []
 
-    def counted(model, state, fold=False) -> Prefix:
+    def counted(model, state, fold, turn) -> Prefix:
         computed.append(fold)
-        return open_state(model, state, fold)
+        return open_state(model, state, fold, turn)
 
     documents = [state_of(PROMPT.text(text * 9), TALKER) for text in ("By the sea. ", "In Rome! ")]
     questions = ["Why?", "Who, then, was it?", "Where? " * 9]  # the last fits behind no tail

@@ -31,8 +31,12 @@ SERVE = ("serve", "--port", "0")
 
 
 @contextmanager
-def server(settings: Settings, *options: str) -> Iterator[tuple[str, str]]:
-    """A server of its own; yields its URL and the line that it says it listens with."""
+def server(
+    settings: Settings, *options: str, end: signal.Signals = signal.SIGINT
+) -> Iterator[tuple[str, str]]:
+    """A server of its own, until a signal ends it; yields its URL and the line that it says it
+    listens with.
+    """
     named = settings.model_dump(exclude_none=True).items()
     with tempfile.NamedTemporaryFile() as log:
         process = subprocess.Popen(
@@ -44,8 +48,8 @@ def server(settings: Settings, *options: str) -> Iterator[tuple[str, str]]:
             said = wait(lambda: listening(Path(log.name), process))
             yield said.split()[2].rstrip(";"), said
         finally:
-            process.send_signal(signal.SIGINT)
-            assert process.wait(PATIENCE_S) == 130
+            process.send_signal(end)
+            assert process.wait(PATIENCE_S) == 128 + end
 
 
 def listening(log: Path, process: subprocess.Popen[bytes]) -> str:
@@ -104,6 +108,16 @@ def test_it_serves_pages_and_api_until_it_is_interrupted(
         assert answer["choices"][0]["message"]["content"] == "".join(expected)
         with Visitor(url) as visitor:
             assert "island" in visitor.event("open").text
+    assert not any(path.is_file() for path in (settings.home / "uploads").glob("*/*"))
+
+
+def test_a_service_that_is_stopped_leaves_no_uploads(
+    settings: Settings, book: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "long.txt").write_text(500 * book.read_text())
+    with server(settings, end=signal.SIGTERM) as (url, _), Visitor(url) as visitor:
+        assert visitor.upload(tmp_path / "long.txt").status_code == 201
+        assert any(path.is_file() for path in (settings.home / "uploads").glob("*/*"))
     assert not any(path.is_file() for path in (settings.home / "uploads").glob("*/*"))
 
 

@@ -73,6 +73,11 @@ def test_other_sites_cannot_act(site: Site, origin: str) -> None:
         response = patient.post(f"{site.url}{path}", content=b"{}", headers={"Origin": origin})
         refused(response, 403, text.OTHER_SITE)
     assert site.desk.jobs("") == []
+    asked = b'{"model": "comet/island", "messages": [{"role": "user", "content": "Who?"}]}'
+    chat = f"{site.url}/v1/chat/completions"
+    response = patient.post(chat, content=asked, headers={"Origin": origin})
+    assert response.status_code == 403 and "only this machine" in response.text
+    assert patient.post(chat, content=asked, headers={"Origin": site.url}).status_code != 403
 
 
 @pytest.mark.parametrize("path", NOT_OURS)
@@ -251,6 +256,17 @@ def test_who_is_removed_is_out(shared_site: Site, monkeypatch: pytest.MonkeyPatc
     anna = shared_site.visitor("anna")
     assert anna.http.get("/config").status_code == 200
     shared_site.library.remove_user("anna")
+    refused(anna.http.get("/config"), 401, text.SIGN_IN_FIRST)
+
+
+def test_a_name_that_is_given_again_is_somebody_else(
+    shared_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "RECHECK_S", -1.0)
+    anna = shared_site.visitor("anna")
+    assert anna.http.get("/config").status_code == 200
+    shared_site.library.remove_user("anna")
+    shared_site.library.users.add("anna", PASSWORDS["bert"])
     refused(anna.http.get("/config"), 401, text.SIGN_IN_FIRST)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from bs4 import BeautifulSoup
@@ -148,6 +150,29 @@ def test_a_file_that_is_too_large_is_told_and_not_kept(site: Site, tmp_path: Pat
     assert response.status_code == 400
     assert site.desk.jobs("") == []
     assert files_in(site.desk.folder) == []
+
+
+@pytest.mark.parametrize("free", [10**6, 0])
+def test_a_disk_that_runs_full_meanwhile_is_told(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int
+) -> None:
+    """Whether it is seen before a part is written, or in writing it."""
+
+    def usage(_: object) -> SimpleNamespace:
+        looked.append(1)
+        return SimpleNamespace(free=10**6 if len(looked) == 1 else free)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    looked: list[int] = []
+    monkeypatch.setattr("app.uploads.shutil.disk_usage", usage)
+    if free:
+        monkeypatch.setattr("tempfile._TemporaryFileWrapper.flush", full, raising=False)
+    (tmp_path / "a.txt").write_text("x" * 1000)
+    response = site.visitor().upload(tmp_path / "a.txt")
+    assert response.status_code == 400 and "disk is almost full" in response.json()["detail"]
+    assert len(looked) == 2 and files_in(site.desk.folder) == []
 
 
 def test_a_line_has_an_end(site: Site, tmp_path: Path) -> None:

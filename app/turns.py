@@ -42,6 +42,12 @@ class Turns:
         with self._changed:
             return len(self._line)
 
+    @property
+    def answers(self) -> int:
+        """How many answers are under way, those that wait for a memory to be opened included."""
+        with self._changed:
+            return self._answers
+
     @contextmanager
     def answering(self) -> Iterator[None]:
         """Around a whole answer: reading gives way also between its steps."""

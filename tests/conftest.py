@@ -17,6 +17,8 @@ TINY_TEXT = (
     "years in the world with very little to distress or vex her. "
 )
 
+LONGEST = ("test_cli_train.py", "test_default_model.py", "test_visit.py")
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited by the processes that tests start
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -26,6 +28,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a background job 
 
 hypothesis.settings.register_profile("unhurried", deadline=None)  # no test depends on time
 hypothesis.settings.load_profile("unhurried")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest comes first, so that no worker is left alone with it at the end."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(scope="session")

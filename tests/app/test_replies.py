@@ -155,12 +155,21 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Grows with every memory that is opened to be asked."""
     counted: list[bool] = []
 
-    def count(model, state, fold=False) -> Prefix:  # type: ignore[no-untyped-def]
+    def count(model, state, fold, turn) -> Prefix:  # type: ignore[no-untyped-def]
         counted.append(fold)
-        return open_state(model, state, fold)
+        return open_state(model, state, fold, turn)
 
     monkeypatch.setattr(comet_core.prefixes, "open_state", count)
     return counted
+
+
+def test_a_memory_is_opened_a_turn_a_chunk(books: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that whoever else has an answer under way waits for a chunk, and not for a whole tail."""
+    turns: list[int] = []
+    answer = books.turns.answer
+    monkeypatch.setattr(books.turns, "answer", lambda: turns.append(1) or answer())
+    books.ask("harbour", "Who?")  # nothing is written yet
+    assert len(turns) == 3  # for the memory, its tail, and their changing places
 
 
 def test_all_ways_of_asking_open_a_memory_once(books: Library, opened: list[bool]) -> None:

@@ -205,7 +205,7 @@ def test_nobody_has_all_the_turns(site: Site) -> None:
         joined = []
         for visitor in visitors[:-1]:
             joined.append(visitor.join("ask", "How many goats?", at(site)).json()["event_id"])
-            wait(lambda: site.library.turns.waiting == len(joined))
+            wait(lambda: site.library.turns.answers == len(joined))
         refused = visitors[-1].event("ask", "How many goats?", at(site))
         assert refused.notes == [text.TOO_MANY_QUESTIONS]
         assert not any(map(changed, refused.outputs))

@@ -229,13 +229,17 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_foreign(request: Request) -> bool:
+    """Whether a browser sent it for a page of another site."""
+    origin = request.headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+
+
 def _authorize(api_key: str | None, request: Request) -> None:
     """Raises ApiError. Without a key, a page that a browser was lured to under another host name
     must not reach the documents either, and no other site that it has open may ask for answers."""
     if api_key is None:
-        origin = request.headers.get("origin")
-        foreign = origin is not None and urlsplit(origin).netloc != request.url.netloc
-        if foreign or not is_loopback(request.url.hostname or ""):
+        if is_foreign(request) or not is_loopback(request.url.hostname or ""):
             raise ApiError(403, "Without an API key only this machine is answered.")
         return
     scheme, _, given = request.headers.get("authorization", "").partition(" ")

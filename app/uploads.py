@@ -9,7 +9,8 @@ import errno
 import hashlib
 import secrets
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from tempfile import mkdtemp
@@ -55,10 +56,6 @@ class TooManyWaiting(CometError):
             f"{shown_name(name)} was not taken: {limit} files are waiting already; "
             "send it again when some have been read."
         )
-
-
-FULL = (errno.ENOSPC, errno.EDQUOT)
-"""How a disk or a quota says that it is full."""
 
 
 class DiskFull(CometError):
@@ -119,12 +116,10 @@ class Uploads:
         suffix = PurePath(name).suffix.lower()
         path = self.folder / (secrets.token_hex(16) + (suffix if suffix in SUPPORTED else ""))
         try:
-            with source.open("rb") as original, path.open("wb") as copy:
+            with telling_full(name), source.open("rb") as original, path.open("wb") as copy:
                 return Upload(path, name, self._copy(original, copy, name))
-        except BaseException as error:
+        except BaseException:
             path.unlink(missing_ok=True)
-            if isinstance(error, OSError) and error.errno in FULL:
-                raise DiskFull(name) from error
             raise
 
     def _copy(self, original: IO[bytes], copy: IO[bytes], name: str) -> str:
@@ -143,6 +138,17 @@ class Uploads:
         """Raises DiskFull if so many bytes more would leave too little free."""
         if shutil.disk_usage(self.folder).free - nbytes < self.limits.free_bytes:
             raise DiskFull(name)
+
+
+@contextmanager
+def telling_full(name: str) -> Iterator[None]:
+    """Around what writes a file that was sent: raises DiskFull where disk or quota say so."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(name) from error
+        raise
 
 
 def shown_name(name: str) -> str:

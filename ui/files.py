@@ -16,7 +16,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from app.desk import Desk
-from app.uploads import FULL, DiskFull, TooLarge
+from app.uploads import TooLarge, telling_full
 from comet_core.errors import CometError
 from ui.service import Service
 
@@ -69,15 +69,10 @@ async def _receive(request: Request, name: str, file: IO[bytes], desk: Desk) -> 
             raise TooLarge(name, limit)
         desk.check_space(name, len(part))  # others are sent at the same time
         await run_sync(_write, file, name, part)
-    await run_sync(_write, file, name, b"")
 
 
 def _write(file: IO[bytes], name: str, part: bytes) -> None:
     """Raises DiskFull."""
-    try:
+    with telling_full(name):
         file.write(part)
         file.flush()
-    except OSError as error:
-        if error.errno in FULL:
-            raise DiskFull(name) from error
-        raise

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from threading import Lock
-from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.openai_api import is_loopback
+from app.openai_api import is_foreign, is_loopback
 from ui import text
 from ui.sessions import Sessions
 
@@ -99,10 +98,7 @@ class Guard:
         """Other sites that a browser has open can do nothing here, whatever name they give us."""
         if self._sessions is None and not is_loopback(request.url.hostname or ""):
             raise Refused(403, text.ONLY_THIS_MACHINE)
-        origin = request.headers.get("origin")
-        if request.method in ("GET", "HEAD") or origin is None:
-            return
-        if urlsplit(origin).netloc != request.headers.get("host"):
+        if request.method not in ("GET", "HEAD") and is_foreign(request):
             raise Refused(403, text.OTHER_SITE)
 
     def _claim(self, session: str, user: str) -> None:

@@ -90,9 +90,8 @@ class Trainer:
                     "has none; set it to 0, or name data files with questions."
                 )
         self.optimizer = torch.optim.AdamW(self._groups(), betas=(0.9, 0.98), weight_decay=0.0)
-        self.mean = AveragedModel(
-            self._learned(), multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay)
-        )
+        self.learned = ParameterList(trainable(model).values())
+        self.mean = AveragedModel(self.learned, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay))
         self.step = self.stage_step = 0
         self.stage_number = self.course[0] if self.course else 0
         self.judged: deque[bool] = deque(maxlen=self.stage.judged)
@@ -209,9 +208,6 @@ class Trainer:
             partial.write_text("".join(lines[: self.step]), encoding="utf-8")
             partial.replace(self.metrics)
 
-    def _learned(self) -> ParameterList:
-        return ParameterList(trainable(self.model).values())
-
     def _groups(self) -> list[dict]:
         backbone: list[torch.nn.Parameter] = []
         memory: list[torch.nn.Parameter] = []
@@ -244,14 +240,14 @@ class Trainer:
         ):
             result = self._objective(samples, reading, stage)
         result.loss.backward()
-        norm = clip_grad_norm_(trainable(self.model).values(), self.recipe.clip_norm)
+        norm = clip_grad_norm_(self.learned.parameters(), self.recipe.clip_norm)
         if not norm.isfinite():
             raise Diverged(
                 f"The gradients of step {self.step} are not finite, and it was not taken; go on "
                 "from the last checkpoint with lower learning rates."
             )
         self.optimizer.step()
-        self.mean.update_parameters(self._learned())
+        self.mean.update_parameters(self.learned)
         self.optimizer.zero_grad()
         asked = [a for sample in samples for a in sample.asked]
         told = torch.tensor([a.recited for a in asked], device=result.losses.device)

@@ -49,6 +49,16 @@ def write_epub(path: Path, hrefs: list[str], members: dict[str, str | bytes], **
             archive.writestr(name, content)
 
 
+def damage(path: Path, member: str, begin: int) -> None:
+    """Change the bytes of a member, from `begin` to 1,000 behind the start of its header."""
+    with zipfile.ZipFile(path) as archive:
+        offset = archive.getinfo(member).header_offset
+    data = bytearray(path.read_bytes())
+    for position in range(offset + begin, offset + 1000):
+        data[position] ^= 0x55
+    path.write_bytes(data)
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "book.epub"
@@ -127,12 +137,7 @@ def test_a_chapter_that_is_missing_or_damaged_is_skipped(path: Path) -> None:
             "OEBPS/c.xhtml": chapter("Three."),
         },
     )
-    with zipfile.ZipFile(path) as archive:
-        offset = archive.getinfo("OEBPS/b.xhtml").header_offset
-    data = bytearray(path.read_bytes())
-    for position in range(offset + 200, offset + 1000):
-        data[position] ^= 0x55
-    path.write_bytes(data)
+    damage(path, "OEBPS/b.xhtml", 200)
     with open_document(path) as document:
         pages = list(document.pages())
     assert [page.text for page in pages] == ["One.\n", "", "", "", "Three.\n"]
@@ -149,11 +154,7 @@ def test_damage_is_that_of_a_chapter_however_it_is_packed(path: Path, method: in
     write_epub(path, ["a.xhtml", "b.xhtml", "c.xhtml"], members)
     with zipfile.ZipFile(path, "a", method) as archive:
         archive.writestr("OEBPS/b.xhtml", chapter(random.Random(1).randbytes(3000).hex()))
-        offset = archive.getinfo("OEBPS/b.xhtml").header_offset
-    data = bytearray(path.read_bytes())
-    for position in range(offset + 60, offset + 1000):
-        data[position] ^= 0x55
-    path.write_bytes(data)
+    damage(path, "OEBPS/b.xhtml", 60)
     with open_document(path) as document:
         assert [page.text for page in document.pages()] == ["One.\n", "", "Three.\n"]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from copy import copy
 from dataclasses import dataclass
 from html import unescape
 from typing import Any
@@ -214,7 +215,11 @@ def _answering(page: ChatPage, service: Service) -> None:
             if instead_of is not None:
                 said = said[: instead_of - instead_of % 2]
             said.append(views.said("user", question))
-            yield _begun(page, said)
+            writing = _begun(page, said)
+            yield writing
+            # What comes at once is shown by a slow browser with what later messages leave out left
+            # out: so each has all of it again, but not what may be typed over by then
+            writing = {**writing, page.question: gr.skip()}
             unsaid = ""
             try:
                 reply = library.say(conversation, question, instead_of=instead_of)
@@ -225,7 +230,8 @@ def _answering(page: ChatPage, service: Service) -> None:
                             break
                         written += piece
                         if time.monotonic() >= due:
-                            yield {page.messages: [*said, views.said("assistant", written)]}
+                            answer = [*said, views.said("assistant", written)]
+                            yield {**writing, page.messages: answer}
                             due = time.monotonic() + PACE_S
             except Exception as error:
                 tell(error)
@@ -234,9 +240,9 @@ def _answering(page: ChatPage, service: Service) -> None:
             if unsaid:
                 shown[page.question] = gr.update(value=unsaid, interactive=True)
         if not running.left.is_set():
-            yield shown
+            yield {part: copy(change) for part, change in shown.items()}  # Gradio empties them
             # Gradio shows the last of these twice, which would undo what is typed in between
-            yield {page.name: gr.skip()}
+            yield {**shown, page.name: gr.skip()}
 
     def answered_again(
         request: gr.Request, at: str, index: Any, instead: str | None = None

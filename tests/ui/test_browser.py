@@ -62,6 +62,21 @@ def test_files_are_dropped(site: Site, page: Page) -> None:
     expect(visitor.job("large.txt")).to_have_count(0)
 
 
+def test_all_of_an_answer_comes_at_once(site: Site, page: Page) -> None:
+    """As for a browser slower than the answer: Gradio applies differences to what still waits."""
+    visitor = Pages(page)
+    visitor.open(site.url)
+    page.route("**/queue/data?*", lambda route: route.fulfill(response=route.fetch()))
+    page.get_by_role("button", name="Ask about island").click()
+    for count, question in enumerate(("How many goats?", "And sheep?"), 1):
+        visitor.ask(question)
+        expect(visitor.answers).to_have_count(count)
+        visitor.answered()
+        expect(visitor.stop).to_be_hidden()
+        conversation = page.locator("#chat-conversations").get_by_role("radio")
+        expect(conversation).to_be_checked()  # and it is the only one
+
+
 def test_the_keyboard_is_enough(site: Site, page: Page) -> None:
     """Every control is reached with Tab, and a question asked without a mouse."""
     Pages(page).open(site.url)

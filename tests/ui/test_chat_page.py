@@ -124,10 +124,12 @@ def test_an_answer_is_written_anew(site: Site) -> None:
 
 
 def test_what_is_typed_after_an_answer_stays(site: Site) -> None:
-    """Gradio's last message shows all once more: by then it may be typed over."""
+    """Gradio's last message shows all once more: by then a box may be typed in."""
     shown = site.visitor().event("ask", "How many goats?", at(site))
     assert shown.outputs[NAME] == "How many goats?"
-    assert not any(map(changed, shown.sent))
+    assert not changed(shown.sent[NAME])
+    assert "value" not in shown.sent[QUESTION]
+    assert changed(shown.sent[PLACE])
 
 
 def test_a_question_is_edited(site: Site) -> None:

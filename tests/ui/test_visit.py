@@ -201,7 +201,9 @@ def kept(visitor: Pages) -> None:
     """A name, a file, a new conversation, and the old one again; then it is deleted."""
     page = visitor.page
     conversations = page.locator("#chat-conversations")
+    visitor.settled()
     page.get_by_role("button", name=text.MANAGE).click()
+    visitor.settled()
     page.get_by_label(text.CONVERSATION_NAME).fill("The keepers")
     page.get_by_role("button", name=text.RENAME).click()
     expect(conversations.get_by_label("The keepers")).to_be_checked()

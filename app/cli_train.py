@@ -29,7 +29,10 @@ def train(
         str | None, typer.Option(help="A directory or hub id, where not the recipe's.")
     ] = None,
     start: Annotated[
-        Path | None, typer.Option(help="CoMeT weights to start from, for a new run.")
+        Path | None,
+        typer.Option(
+            help="CoMeT weights to start from, for a new run: a file, or a run's directory."
+        ),
     ] = None,
     ceiling_of: Annotated[
         Path | None,

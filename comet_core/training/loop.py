@@ -148,9 +148,10 @@ class Trainer:
             try:
                 report = self._train_step()
             except torch.OutOfMemoryError as error:
+                stage = self._mixed(self._rng())
                 raise StepTooLarge(
                     f"Step {self.step} does not fit in the device's memory; lower the step_tokens "
-                    f"of the stage '{self.stage.name}' and give the same command, which goes on."
+                    f"of the stage '{stage.name}' and give the same command, which goes on."
                 ) from error
             with _writing(self.directory), self.metrics.open("a", encoding="utf-8") as metrics:
                 metrics.write(json.dumps(asdict(report)) + "\n")
@@ -218,9 +219,13 @@ class Trainer:
             {"params": memory, "base_lr": self.recipe.memory_learning_rate},
         ]
 
+    def _rng(self) -> Random:
+        """What a step is drawn with, the same however often it is begun."""
+        return Random(f"{self.recipe.seed}/{self.step}")
+
     def _train_step(self) -> StepReport:
         started = time.monotonic()
-        rng = Random(f"{self.recipe.seed}/{self.step}")
+        rng = self._rng()
         stage = self._mixed(rng)
         task, reading, samples = self._draw(rng, stage)
         samples = [

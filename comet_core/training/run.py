@@ -13,6 +13,7 @@ from transformers import AutoConfig
 from comet_core import default_model
 from comet_core.backbone import check_supported
 from comet_core.checkpoint import (
+    WEIGHTS_FILE,
     assign,
     backbone_directory,
     load_backbone,
@@ -44,10 +45,10 @@ def open_run(
 ) -> Trainer:
     """A trainer for the run in `directory`, which goes on if it has begun.
 
-    start: weights that a new run starts from; their sizes may differ from the recipe's in all but
-    the number of global rows and the adapters' ranks. ceiling_of: the directory of a memory's run
-    whose full-attention ceiling this run trains. Raises BadRecipe, DataNotFound, OtherRun, and what
-    `comet_core.checkpoint` raises.
+    start: weights that a new run starts from, or the directory they are in; their sizes may differ
+    from the recipe's in all but the number of global rows and the adapters' ranks. ceiling_of: the
+    directory of a memory's run whose full-attention ceiling this run trains. Raises BadRecipe,
+    DataNotFound, OtherRun, and what `comet_core.checkpoint` raises.
     """
     placement = choose_placement(device, dtype)
     source = backbone_directory(recipe.backbone, cache)
@@ -60,7 +61,7 @@ def open_run(
     add_lora(language_model, recipe.lora_rank)
     model = CometModel(language_model, recipe.sizes)
     if start is not None:
-        assign(model, load_weights(start).tensors)
+        assign(model, load_weights(start / WEIGHTS_FILE if start.is_dir() else start).tensors)
     prompt = PromptFormat(load_tokenizer(source))
     documents = [
         tokenize(document, prompt)

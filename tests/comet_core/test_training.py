@@ -38,20 +38,21 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def start_run(tmp_path: Path, data: Path, tiny_model: Path) -> Callable[[str], Trainer]:
+def start_run(tmp_path: Path, data: Path, tiny_model: Path) -> Callable[..., Trainer]:
     (tmp_path / "recipe.toml").write_text(RECIPE)
 
-    def start(name: str) -> Trainer:
+    def opened(name: str, start: Path | None = None) -> Trainer:
         return open_run(
             recipe=replace(load_recipe(tmp_path / "recipe.toml"), backbone=str(tiny_model)),
             data=data,
             directory=tmp_path / name,
             cache=tmp_path,
+            start=start,
             device="cpu",
             dtype="float32",
         )
 
-    return start
+    return opened
 
 
 def test_a_stopped_run_goes_on_to_the_same_bits(start_run, tmp_path: Path) -> None:
@@ -338,6 +339,31 @@ def test_a_step_that_cannot_be_taken_leaves_the_run_as_it_was(start_run, monkeyp
     with pytest.raises(StepTooLarge, match="step_tokens of the stage 'first'"):
         list(start_run("run").run())
     assert trainer.checkpoint.read_bytes() == saved
+
+
+def test_a_step_too_large_names_the_stage_it_was_drawn_as(
+    start_run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixed = RECIPE.replace('name = "second"', 'name = "second"\nmixed_with = {first = 0.99}')
+    (tmp_path / "recipe.toml").write_text(mixed)
+    steps = start_run("run").run()
+    while next(steps).step < 3:  # the last of the first stage
+        pass
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(loop, "answer_loss", full)
+    with pytest.raises(StepTooLarge, match=r"Step 4 .* of the stage 'first'"):
+        next(steps)
+
+
+def test_a_run_starts_from_a_file_or_the_directory_it_is_in(start_run, tmp_path: Path) -> None:
+    list(start_run("first").run(max_minutes=0))
+    written = load_weights(tmp_path / "first" / WEIGHTS_FILE).tensors
+    for number, start in enumerate([tmp_path / "first", tmp_path / "first" / WEIGHTS_FILE]):
+        own = start_run(f"from-{number}", start=start).model.state_dict()
+        assert all(torch.equal(own[name], tensor.float()) for name, tensor in written.items())
 
 
 def test_a_run_goes_on_only_with_the_stages_it_has_done(start_run, tmp_path: Path) -> None:

@@ -133,6 +133,15 @@ def select(memory: Memory, index: Tensor | slice) -> Memory:
     return tuple(LayerState(layer.global_state[index], layer.temporary[index]) for layer in memory)
 
 
+def joined(memory: Memory) -> Memory:
+    """A batch as one memory of batch size 1: the FIFOs of all behind one another, in order, and the
+    global memory of the last.
+    """
+    return tuple(
+        LayerState(layer.global_state[-1:], layer.temporary.flatten(0, 1)[None]) for layer in memory
+    )
+
+
 @dataclass(frozen=True)
 class MemoryState:
     """All that is left of one document: constant in size, whatever its length.

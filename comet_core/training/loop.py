@@ -234,6 +234,7 @@ class Trainer:
             )
             for s in samples
         ]
+        together = stage.together > 0 and rng.random() < stage.together
         self.model.train()
         for group in self.optimizer.param_groups:
             warmth = min(1.0, (self.step + 1) / self.recipe.warmup_steps)
@@ -243,7 +244,7 @@ class Trainer:
             torch.autocast(self.model.device.type, torch.bfloat16, enabled=mixed),
             disable_input_dtype_casting(self.model.language_model, active=mixed),
         ):
-            result = self._objective(samples, reading, stage)
+            result = self._objective(samples, reading, stage, together)
         result.loss.backward()
         norm = clip_grad_norm_(self.learned.parameters(), self.recipe.clip_norm)
         if not norm.isfinite():
@@ -279,7 +280,9 @@ class Trainer:
             seconds=round(time.monotonic() - started, 3),
         )
 
-    def _objective(self, samples: Sequence[Sample], reading: Reading, stage: Stage) -> Objective:
+    def _objective(
+        self, samples: Sequence[Sample], reading: Reading, stage: Stage, together: bool
+    ) -> Objective:
         if self.course is not None:
             return window_loss(self.model, samples)
         return answer_loss(
@@ -289,6 +292,7 @@ class Trainer:
             self.recipe.checkpoint_chunks,
             stage.frozen_tail,
             stage.gradient_chunks,
+            together,
         )
 
     def _mixed(self, rng: Random) -> Stage:

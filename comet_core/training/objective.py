@@ -19,7 +19,7 @@ from transformers import DynamicCache
 
 from comet_core.config import NO_COMPRESSION
 from comet_core.layout import branched_layout, side_by_side
-from comet_core.memory import Memory
+from comet_core.memory import Memory, joined
 from comet_core.model import CometModel, attention_mask
 from comet_core.training.samples import Reading, Sample
 
@@ -51,6 +51,7 @@ def answer_loss(
     checkpointed: bool = False,
     frozen_tail: bool = False,
     gradient_chunks: int | None = None,
+    together: bool = False,
 ) -> Objective:
     """Read the texts of a batch chunk by chunk, then ask all their questions.
 
@@ -59,10 +60,15 @@ def answer_loss(
     frozen_tail: no gradients through the tail's own rows.
     gradient_chunks: gradients only through so many last chunks (truncated backpropagation through
     time), where not through all.
+    together: ask all of one memory, that of the last text (and its tail) with the FIFOs of the
+    others before its own; what those tell is then in no global memory.
     """
     texts = torch.tensor([s.tokens for s in samples], device=model.device)
     read, tail = texts.split([reading.length - reading.tail, reading.tail], dim=1)
     memory = _read(model, read, reading, checkpointed, gradient_chunks)
+    if together:
+        memory, tail = joined(memory), tail[-1:]
+        samples = [Sample([], [asked for sample in samples for asked in sample.asked])]
     cache = model.prefix(memory)
     if reading.tail:
         _open_tail(model, cache, tail, frozen_tail)

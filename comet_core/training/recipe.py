@@ -61,6 +61,9 @@ class Stage:
     gradient_chunks: int | None = None
     """Gradients only through so many last chunks (truncated backpropagation through time), for
     texts of many; None: through all."""
+    together: float = 0.0
+    """Share of steps whose texts are asked of all at once, of one memory with the FIFOs of all: the
+    row that tells is one of many, and the global memory, the last text's, seldom helps."""
     mixed_with: dict[str, float] = field(default_factory=dict)
     """Names of earlier stages that stay in the mix, so that they are not forgotten, and the share
     of steps drawn as each one's; their answers are not judged."""
@@ -76,7 +79,7 @@ class Stage:
     def __post_init__(self) -> None:
         if unknown := set(self.kinds) - MAKERS.keys():
             raise ValueError(f"kinds are {', '.join(MAKERS)}, got {', '.join(sorted(unknown))}")
-        shares = {"qa_share": self.qa_share, "unanswerable": self.unanswerable}
+        shares = {name: getattr(self, name) for name in ("qa_share", "unanswerable", "together")}
         for name, share in (shares | {"mixed_with": sum(self.mixed_with.values())}).items():
             if not 0 <= share <= 1:
                 raise ValueError(f"{name} is a share from 0 to 1, got {share}")
@@ -97,6 +100,8 @@ class Stage:
             raise ValueError(f"temporary_share is a share, got {self.temporary_share[0]}")
         if self.gradient_chunks is not None and self.gradient_chunks < 0:
             raise ValueError(f"gradient_chunks must not be negative, got {self.gradient_chunks}")
+        if self.together and (self.asked_of != "read" or self.temporary_share != (1.0, 1.0)):
+            raise ValueError("together, only what the FIFO holds is asked of: asked_of = 'read'")
         if self.tail is not None and self.tail[0] < 1:
             raise ValueError(f"a tail has at least one token, got {self.tail[0]}")
         nothing_left = self.asked_of == "text" and self.tail is None
@@ -231,10 +236,16 @@ def check_rows(recipe: Recipe, max_rows: int, ceiling: bool = False) -> None:
     ceiling its whole texts have to fit.
     """
     for stage in recipe.stages:
-        if free_rows(stage, max(stage.chunk_sizes), recipe.sizes, max_rows) < 0:
+        free = free_rows(stage, max(stage.chunk_sizes), recipe.sizes, max_rows)
+        if free < 0:
             raise BadRecipe(
                 f"The stage '{stage.name}' has chunks or tails that do not fit in the backbone's "
                 f"{max_rows} rows; choose smaller ones."
+            )
+        if stage.together and stage.step_tokens // recipe.sizes.stride > free:
+            raise BadRecipe(
+                f"The texts of a step of the stage '{stage.name}' do not fit together in the "
+                f"backbone's {max_rows} rows; lower its step_tokens."
             )
         if ceiling and stage.longest + QUESTION_ROWS > max_rows:
             raise BadRecipe(

@@ -4,32 +4,22 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from random import Random
+from typing import Any
 
 import pytest
 import torch
-from comet_core_tiny import CONTROL, make_model, make_tokenizer
-from training_tiny import RECIPE, tokenize_text, write_data
+from training_tiny import RECIPE, write_data
 from transformers import GPT2Config
 
 from comet_core.checkpoint import WEIGHTS_FILE, load_model, load_weights
 from comet_core.errors import CannotWrite, CometError, UnsupportedBackbone
-from comet_core.memory import MemoryState
-from comet_core.prefixes import open_state
-from comet_core.prompt import PromptFormat
 from comet_core.training import loop
 from comet_core.training.checkpoint import OtherRun, trainable
-from comet_core.training.data import (
-    DataNotFound,
-    load_documents,
-)
+from comet_core.training.data import DataNotFound, load_documents
 from comet_core.training.loop import Diverged, StepTooLarge, Trainer
-from comet_core.training.objective import answer_loss
+from comet_core.training.objective import Objective, answer_loss
 from comet_core.training.recipe import BadRecipe, load_recipe
 from comet_core.training.run import estimate_run, open_run
-from comet_core.training.samples import FactSampler, Reading
-
-PROMPT = PromptFormat(make_tokenizer(CONTROL))
 
 
 @pytest.fixture
@@ -122,108 +112,22 @@ def test_a_run_is_answered_with_the_mean_of_its_steps(start_run, tmp_path: Path)
         torch.testing.assert_close(saved[name].float(), tensor, atol=1e-4, rtol=0.01)
 
 
-def test_training_learns_a_fixed_batch() -> None:
-    prompt = PromptFormat(make_tokenizer(CONTROL))
-    model = make_model(vocabulary=len(prompt.tokenizer), chunk_size=64).requires_grad_(True)
-    reading = Reading([60, 60], tail=10, temporary_rows=8)
-    filler = [tokenize_text(prompt, "It rained. " * 60)]
-    samples = [
-        FactSampler(prompt, filler).sample(Random(n), reading, ["number"], 1, 1) for n in range(4)
-    ]
-    optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
-    losses = []
-    for _ in range(60):
-        result = answer_loss(model, samples, reading)
-        losses.append(result.loss.item())
-        optimizer.zero_grad()
-        result.loss.backward()
-        optimizer.step()
-    assert losses[-1] < 0.5 * losses[0]
+def test_a_share_of_steps_is_asked_together(
+    start_run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = 'name = "second"\ntogether = 0.5\nasked_of = "read"\n'
+    recipe = RECIPE.replace('name = "second"\n', own)
+    (tmp_path / "recipe.toml").write_text(recipe.replace("max_steps = 4", "max_steps = 12"))
+    asked = []
 
+    def observed(*given: Any) -> Objective:
+        asked.append(given[-1])
+        return answer_loss(*given)
 
-@pytest.mark.parametrize("frozen_tail", [False, True])
-@pytest.mark.parametrize("tail_tokens", [0, 30])
-def test_training_asks_as_answering_does(tail_tokens: int, frozen_tail: bool) -> None:
-    sizes = {"chunk_size": 64, "temporary_rows": 30, "tail_tokens": tail_tokens}
-    model = make_model(vocabulary=len(PROMPT.tokenizer), **sizes)
-    chunks = [64, 64]
-    reading = Reading(chunks, tail=max(50, tail_tokens), temporary_rows=30)
-    sampler = FactSampler(PROMPT, [tokenize_text(PROMPT, "It rained. " * 60)])
-    sample = sampler.sample(Random(1), reading, ["name"], 2, 2)
-    losses = answer_loss(model, [sample], reading, frozen_tail=frozen_tail).losses
-    read, tail = sample.tokens[: sum(chunks)], tuple(sample.tokens[sum(chunks) :])
-    memory = model.empty_memory()
-    for chunk in torch.tensor([read]).split(chunks, dim=1):
-        memory = model.read_chunk(memory, chunk).memory
-    prefix = open_state(model, MemoryState(memory, tail))
-    for asked, loss in zip(sample.asked, losses, strict=True):
-        ids = torch.tensor([asked.question + asked.answer[:-1]])
-        hidden = model.answer_hidden(prefix.cache(), ids, start=len(tail))[0]
-        logits = model.backbone.logits(hidden)[len(asked.question) - 1 :]
-        expected = torch.nn.functional.cross_entropy(logits, torch.tensor(asked.answer))
-        torch.testing.assert_close(loss, expected, atol=1e-4, rtol=1e-4)
-
-
-def test_checkpointed_gradients_are_the_same() -> None:
-    prompt = PromptFormat(make_tokenizer(CONTROL))
-    model = make_model(vocabulary=len(prompt.tokenizer), chunk_size=64).requires_grad_(True)
-    reading = Reading([64, 40, 64], tail=5, temporary_rows=8)
-    sampler = FactSampler(prompt, [tokenize_text(prompt, "It rained. " * 60)])
-    samples = [sampler.sample(Random(n), reading, ["name"], 1, 1) for n in range(2)]
-    gradients = []
-    for checkpointed in (False, True):
-        model.zero_grad()
-        answer_loss(model, samples, reading, checkpointed).loss.backward()
-        gradients.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
-    assert len(gradients[0]) == len(gradients[1]) > 20
-    for a, b in zip(*gradients, strict=True):
-        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-6)
-
-
-@pytest.mark.parametrize("chunks", [[64, 40], []], ids=["memory", "no memory"])
-def test_a_frozen_tail_has_gradients_only_through_the_memory(chunks: list[int]) -> None:
-    model = make_model(vocabulary=len(PROMPT.tokenizer), chunk_size=64).requires_grad_(True)
-    reading = Reading(chunks, tail=50, temporary_rows=30)
-    sampler = FactSampler(PROMPT, [tokenize_text(PROMPT, "It rained. " * 60)])
-    samples = [sampler.sample(Random(n), reading, ["name"], 1, 1) for n in range(2)]
-    losses, gradients = [], []
-    for frozen in (False, True):
-        model.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16):  # which keeps copies of weights
-            losses.append(answer_loss(model, samples, reading, frozen_tail=frozen).loss)
-        losses[-1].backward()
-        gradients.append({name: p.grad for name, p in model.named_parameters()})
-    torch.testing.assert_close(losses[1], losses[0], atol=1e-4, rtol=1e-4)
-    asked = "language_model.model.layers.0.self_attn.q_proj.weight"
-    assert all(g[asked].abs().sum() > 0 for g in gradients)
-    for name in ("memories.0.temporary_memory.norm.weight", "readout_embedding"):
-        assert all((g[name] is not None) == bool(chunks) for g in gradients)
-    assert any((g != gradients[1][name]).any() for name, g in gradients[0].items() if g is not None)
-
-
-def test_gradients_go_through_the_last_chunks_alone() -> None:
-    model = make_model(vocabulary=len(PROMPT.tokenizer), chunk_size=64).requires_grad_(True)
-    reading = Reading([64, 40, 64], tail=5, temporary_rows=30)
-    sampler = FactSampler(PROMPT, [tokenize_text(PROMPT, "It rained. " * 60)])
-    samples = [sampler.sample(Random(n), reading, ["name"], 1, 1) for n in range(2)]
-    losses, gradients = {}, {}
-    for chunks in (None, 9, 3, 2, 0):
-        model.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16):  # which keeps copies of weights
-            losses[chunks] = answer_loss(model, samples, reading, gradient_chunks=chunks).loss
-        losses[chunks].backward()
-        gradients[chunks] = {name: p.grad for name, p in model.named_parameters()}
-    whole = gradients[None]
-    for chunks, found in gradients.items():
-        torch.testing.assert_close(losses[chunks], losses[None], atol=1e-4, rtol=1e-4)
-        same = all(
-            torch.allclose(g, found[name], atol=1e-6)
-            for name, g in whole.items()
-            if g is not None and found[name] is not None
-        )
-        assert same == (chunks in (None, 9, 3))
-    read = "readout_embedding"  # of what chunks read, and of nothing else
-    assert gradients[0][read] is None and gradients[2][read].abs().sum() > 0
+    monkeypatch.setattr(loop, "answer_loss", observed)
+    reports = list(start_run("together").run())
+    second = [together for r, together in zip(reports, asked, strict=True) if r.stage == "second"]
+    assert not any(asked[: -len(second)]) and 0 < sum(second) < len(second) == 12
 
 
 def test_an_earlier_stage_stays_in_the_mix(start_run, tmp_path: Path) -> None:
@@ -266,6 +170,8 @@ def test_an_earlier_stage_stays_in_the_mix(start_run, tmp_path: Path) -> None:
         (RECIPE.replace("qa_share = 0.5", "unanswerable = 5"), "unanswerable is a share"),
         (RECIPE.replace("qa_share = 0.5\nmax_steps = 4", "qa_share = 1"), "needs max_steps"),
         (RECIPE.replace("qa_share = 0.5", "passages = -1"), "must not be negative"),
+        (RECIPE.replace("qa_share = 0.5", "together = 2"), "together is a share"),
+        (RECIPE.replace("qa_share = 0.5", "together = 1"), "only what the FIFO holds"),
     ],
 )
 def test_a_wrong_recipe_is_named(tmp_path: Path, text: str, message: str) -> None:
@@ -321,6 +227,9 @@ def test_what_cannot_be_trained_has_no_estimate(tmp_path: Path, tiny_model: Path
     stages = [recipe.stages[0], replace(recipe.stages[1], chunk_sizes=[300])]
     with pytest.raises(BadRecipe, match="'second' has chunks or tails that do not fit"):
         estimate_run(replace(fitting, stages=stages), tmp_path)
+    many = replace(recipe.stages[1], together=1.0, asked_of="read", step_tokens=4000)
+    with pytest.raises(BadRecipe, match="'second' do not fit together in the backbone's"):
+        estimate_run(replace(fitting, stages=[recipe.stages[0], many]), tmp_path)
 
 
 def test_a_step_that_cannot_be_taken_leaves_the_run_as_it_was(start_run, monkeypatch) -> None:

@@ -1,0 +1,150 @@
+"""What is learned from: answers from memory alone, as they are given later, and their gradients."""
+
+from random import Random
+
+import pytest
+import torch
+from comet_core_tiny import CONTROL, make_model, make_tokenizer
+from training_tiny import tokenize_text
+
+from comet_core.memory import LayerState, MemoryState
+from comet_core.prefixes import open_state
+from comet_core.prompt import PromptFormat
+from comet_core.training.objective import answer_loss
+from comet_core.training.samples import FactSampler, Reading
+
+PROMPT = PromptFormat(make_tokenizer(CONTROL))
+
+
+def test_training_learns_a_fixed_batch() -> None:
+    model = make_model(vocabulary=len(PROMPT.tokenizer), chunk_size=64).requires_grad_(True)
+    reading = Reading([60, 60], tail=10, temporary_rows=8)
+    filler = [tokenize_text(PROMPT, "It rained. " * 60)]
+    samples = [
+        FactSampler(PROMPT, filler).sample(Random(n), reading, ["number"], 1, 1) for n in range(4)
+    ]
+    optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
+    losses = []
+    for _ in range(60):
+        result = answer_loss(model, samples, reading)
+        losses.append(result.loss.item())
+        optimizer.zero_grad()
+        result.loss.backward()
+        optimizer.step()
+    assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.mark.parametrize("frozen_tail", [False, True])
+@pytest.mark.parametrize("tail_tokens", [0, 30])
+def test_training_asks_as_answering_does(tail_tokens: int, frozen_tail: bool) -> None:
+    sizes = {"chunk_size": 64, "temporary_rows": 30, "tail_tokens": tail_tokens}
+    model = make_model(vocabulary=len(PROMPT.tokenizer), **sizes)
+    chunks = [64, 64]
+    reading = Reading(chunks, tail=max(50, tail_tokens), temporary_rows=30)
+    sampler = FactSampler(PROMPT, [tokenize_text(PROMPT, "It rained. " * 60)])
+    sample = sampler.sample(Random(1), reading, ["name"], 2, 2)
+    losses = answer_loss(model, [sample], reading, frozen_tail=frozen_tail).losses
+    read, tail = sample.tokens[: sum(chunks)], tuple(sample.tokens[sum(chunks) :])
+    memory = model.empty_memory()
+    for chunk in torch.tensor([read]).split(chunks, dim=1):
+        memory = model.read_chunk(memory, chunk).memory
+    prefix = open_state(model, MemoryState(memory, tail))
+    for asked, loss in zip(sample.asked, losses, strict=True):
+        ids = torch.tensor([asked.question + asked.answer[:-1]])
+        hidden = model.answer_hidden(prefix.cache(), ids, start=len(tail))[0]
+        logits = model.backbone.logits(hidden)[len(asked.question) - 1 :]
+        expected = torch.nn.functional.cross_entropy(logits, torch.tensor(asked.answer))
+        torch.testing.assert_close(loss, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("tail", [0, 50])
+def test_asked_together_all_fifos_are_one(tail: int) -> None:
+    model = make_model(vocabulary=len(PROMPT.tokenizer), chunk_size=64).requires_grad_(True)
+    reading = Reading([64, 40], tail, temporary_rows=30)
+    sampler = FactSampler(PROMPT, [tokenize_text(PROMPT, "It rained. " * 60)])
+    samples = [sampler.sample(Random(n), reading, ["name"], 2, 2, part="read") for n in range(3)]
+    result = answer_loss(model, samples, reading, together=True)
+    apart = answer_loss(model, samples, reading)
+    assert not torch.isclose(result.losses[:4], apart.losses[:4]).any()  # of the first two texts
+
+    memories = []
+    for sample in samples:
+        memory = model.empty_memory()
+        for chunk in torch.tensor([sample.tokens[:104]]).split([64, 40], dim=1):
+            memory = model.read_chunk(memory, chunk, temporary_rows=30).memory
+        memories.append(memory)
+    one = tuple(
+        LayerState(layers[-1].global_state, torch.cat([layer.temporary for layer in layers], 1))
+        for layers in zip(*memories, strict=True)
+    )
+    assert one[0].temporary.shape[1] == 3 * 26
+    read = tuple(samples[-1].tokens[104:])
+    prefix = open_state(model, MemoryState(one, read))
+    asked = [a for sample in samples for a in sample.asked]
+    for a, loss in zip(asked, result.losses, strict=True):
+        ids = torch.tensor([a.question + a.answer[:-1]])
+        hidden = model.answer_hidden(prefix.cache(), ids, start=len(read))[0]
+        logits = model.backbone.logits(hidden)[len(a.question) - 1 :]
+        expected = torch.nn.functional.cross_entropy(logits, torch.tensor(a.answer))
+        torch.testing.assert_close(loss, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_checkpointed_gradients_are_the_same() -> None:
+    model = make_model(vocabulary=len(PROMPT.tokenizer), chunk_size=64).requires_grad_(True)
+    reading = Reading([64, 40, 64], tail=5, temporary_rows=8)
+    sampler = FactSampler(PROMPT, [tokenize_text(PROMPT, "It rained. " * 60)])
+    samples = [sampler.sample(Random(n), reading, ["name"], 1, 1) for n in range(2)]
+    gradients = []
+    for checkpointed in (False, True):
+        model.zero_grad()
+        answer_loss(model, samples, reading, checkpointed).loss.backward()
+        gradients.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
+    assert len(gradients[0]) == len(gradients[1]) > 20
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("chunks", [[64, 40], []], ids=["memory", "no memory"])
+def test_a_frozen_tail_has_gradients_only_through_the_memory(chunks: list[int]) -> None:
+    model = make_model(vocabulary=len(PROMPT.tokenizer), chunk_size=64).requires_grad_(True)
+    reading = Reading(chunks, tail=50, temporary_rows=30)
+    sampler = FactSampler(PROMPT, [tokenize_text(PROMPT, "It rained. " * 60)])
+    samples = [sampler.sample(Random(n), reading, ["name"], 1, 1) for n in range(2)]
+    losses, gradients = [], []
+    for frozen in (False, True):
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):  # which keeps copies of weights
+            losses.append(answer_loss(model, samples, reading, frozen_tail=frozen).loss)
+        losses[-1].backward()
+        gradients.append({name: p.grad for name, p in model.named_parameters()})
+    torch.testing.assert_close(losses[1], losses[0], atol=1e-4, rtol=1e-4)
+    asked = "language_model.model.layers.0.self_attn.q_proj.weight"
+    assert all(g[asked].abs().sum() > 0 for g in gradients)
+    for name in ("memories.0.temporary_memory.norm.weight", "readout_embedding"):
+        assert all((g[name] is not None) == bool(chunks) for g in gradients)
+    assert any((g != gradients[1][name]).any() for name, g in gradients[0].items() if g is not None)
+
+
+def test_gradients_go_through_the_last_chunks_alone() -> None:
+    model = make_model(vocabulary=len(PROMPT.tokenizer), chunk_size=64).requires_grad_(True)
+    reading = Reading([64, 40, 64], tail=5, temporary_rows=30)
+    sampler = FactSampler(PROMPT, [tokenize_text(PROMPT, "It rained. " * 60)])
+    samples = [sampler.sample(Random(n), reading, ["name"], 1, 1) for n in range(2)]
+    losses, gradients = {}, {}
+    for chunks in (None, 9, 3, 2, 0):
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):  # which keeps copies of weights
+            losses[chunks] = answer_loss(model, samples, reading, gradient_chunks=chunks).loss
+        losses[chunks].backward()
+        gradients[chunks] = {name: p.grad for name, p in model.named_parameters()}
+    whole = gradients[None]
+    for chunks, found in gradients.items():
+        torch.testing.assert_close(losses[chunks], losses[None], atol=1e-4, rtol=1e-4)
+        same = all(
+            torch.allclose(g, found[name], atol=1e-6)
+            for name, g in whole.items()
+            if g is not None and found[name] is not None
+        )
+        assert same == (chunks in (None, 9, 3))
+    read = "readout_embedding"  # of what chunks read, and of nothing else
+    assert gradients[0][read] is None and gradients[2][read].abs().sum() > 0

@@ -39,6 +39,7 @@ from comet_core.training.samples import (
     Reading,
     Sample,
     passages,
+    without_earlier_tails,
 )
 
 CHECKPOINT_SECONDS = 300
@@ -235,6 +236,8 @@ class Trainer:
             for s in samples
         ]
         together = stage.together > 0 and rng.random() < stage.together
+        if together:
+            samples = without_earlier_tails(samples)
         self.model.train()
         for group in self.optimizer.param_groups:
             warmth = min(1.0, (self.step + 1) / self.recipe.warmup_steps)

@@ -100,8 +100,8 @@ class Stage:
             raise ValueError(f"temporary_share is a share, got {self.temporary_share[0]}")
         if self.gradient_chunks is not None and self.gradient_chunks < 0:
             raise ValueError(f"gradient_chunks must not be negative, got {self.gradient_chunks}")
-        if self.together and (self.asked_of != "read" or self.temporary_share != (1.0, 1.0)):
-            raise ValueError("together, only what the FIFO holds is asked of: asked_of = 'read'")
+        if self.together and self.temporary_share != (1.0, 1.0):
+            raise ValueError("together, a FIFO holds all that was read: temporary_share is [1, 1]")
         if self.tail is not None and self.tail[0] < 1:
             raise ValueError(f"a tail has at least one token, got {self.tail[0]}")
         nothing_left = self.asked_of == "text" and self.tail is None

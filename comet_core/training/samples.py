@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from random import Random
 from typing import Literal
@@ -81,6 +81,14 @@ class Reading:
         """Chunks read after the one that holds token `position`; -1 in the tail."""
         ends = list(accumulate(self.chunks))
         return len(ends) - 1 - bisect_right(ends, position)
+
+
+def without_earlier_tails(samples: Sequence[Sample]) -> list[Sample]:
+    """The samples of a step whose texts are asked together: only the last text's tail is held then,
+    so what the others' tails tell is not asked, nor, of those, what is unanswerable.
+    """
+    *earlier, last = samples
+    return [replace(s, asked=[a for a in s.asked if a.age >= 0]) for s in earlier] + [last]
 
 
 def passages(

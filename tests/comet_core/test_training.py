@@ -115,19 +115,28 @@ def test_a_run_is_answered_with_the_mean_of_its_steps(start_run, tmp_path: Path)
 def test_a_share_of_steps_is_asked_together(
     start_run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = 'name = "second"\ntogether = 0.5\nasked_of = "read"\n'
-    recipe = RECIPE.replace('name = "second"\n', own)
-    (tmp_path / "recipe.toml").write_text(recipe.replace("max_steps = 4", "max_steps = 12"))
-    asked = []
+    own = "together = 0.5\npassages = 6\n"
+    recipe = RECIPE.replace("passages = 2\n", own).replace("step_tokens = 256", "step_tokens = 600")
+    (tmp_path / "recipe.toml").write_text(recipe.replace("max_steps = 4", "max_steps = 40"))
+    asked: list[bool] = []
+    tails_asked: list[tuple[bool, bool]] = []
 
     def observed(*given: Any) -> Objective:
+        *earlier, last = ([a.age for a in sample.asked] for sample in given[1])
+        tails_asked.append((any(-1 in ages for ages in earlier), -1 in last))
         asked.append(given[-1])
         return answer_loss(*given)
 
     monkeypatch.setattr(loop, "answer_loss", observed)
     reports = list(start_run("together").run())
     second = [together for r, together in zip(reports, asked, strict=True) if r.stage == "second"]
-    assert not any(asked[: -len(second)]) and 0 < sum(second) < len(second) == 12
+    assert not any(asked[: -len(second)]) and 0 < sum(second) < len(second) == 40
+    for together in (True, False):  # together, the tail of the last text alone is there
+        found = [
+            tails for tails, joint in zip(tails_asked, asked, strict=True) if joint == together
+        ]
+        earlier, last = map(any, zip(*found, strict=True))
+        assert last and earlier == (not together)
 
 
 def test_an_earlier_stage_stays_in_the_mix(start_run, tmp_path: Path) -> None:
@@ -171,7 +180,7 @@ def test_an_earlier_stage_stays_in_the_mix(start_run, tmp_path: Path) -> None:
         (RECIPE.replace("qa_share = 0.5\nmax_steps = 4", "qa_share = 1"), "needs max_steps"),
         (RECIPE.replace("qa_share = 0.5", "passages = -1"), "must not be negative"),
         (RECIPE.replace("qa_share = 0.5", "together = 2"), "together is a share"),
-        (RECIPE.replace("qa_share = 0.5", "together = 1"), "only what the FIFO holds"),
+        (RECIPE.replace("qa_share = 0.5", "together = 1"), "a FIFO holds all that was read"),
     ],
 )
 def test_a_wrong_recipe_is_named(tmp_path: Path, text: str, message: str) -> None:

@@ -235,7 +235,7 @@ class Trainer:
             )
             for s in samples
         ]
-        together = stage.together > 0 and rng.random() < stage.together
+        together = rng.random() < stage.together
         if together:
             samples = without_earlier_tails(samples)
         self.model.train()

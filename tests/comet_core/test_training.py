@@ -241,6 +241,10 @@ def test_what_cannot_be_trained_has_no_estimate(tmp_path: Path, tiny_model: Path
         estimate_run(replace(fitting, stages=[recipe.stages[0], many]), tmp_path)
 
 
+def full(*_: object) -> None:
+    raise torch.OutOfMemoryError
+
+
 def test_a_step_that_cannot_be_taken_leaves_the_run_as_it_was(start_run, monkeypatch) -> None:
     trainer = start_run("run")
     list(trainer.run(max_minutes=0))
@@ -249,9 +253,6 @@ def test_a_step_that_cannot_be_taken_leaves_the_run_as_it_was(start_run, monkeyp
     with pytest.raises(Diverged, match="step 1 are not finite"):
         list(trainer.run())
     assert trainer.checkpoint.read_bytes() == saved
-
-    def full(*_: object) -> None:
-        raise torch.OutOfMemoryError
 
     monkeypatch.setattr(loop, "answer_loss", full)
     with pytest.raises(StepTooLarge, match="step_tokens of the stage 'first'"):
@@ -267,9 +268,6 @@ def test_a_step_too_large_names_the_stage_it_was_drawn_as(
     steps = start_run("run").run()
     while next(steps).step < 3:  # the last of the first stage
         pass
-
-    def full(*_: object) -> None:
-        raise torch.OutOfMemoryError
 
     monkeypatch.setattr(loop, "answer_loss", full)
     with pytest.raises(StepTooLarge, match=r"Step 4 .* of the stage 'first'"):

@@ -8,12 +8,26 @@ from comet_core_tiny import CONTROL, make_model, make_tokenizer
 from training_tiny import tokenize_text
 
 from comet_core.memory import LayerState, MemoryState
+from comet_core.model import CometModel
 from comet_core.prefixes import open_state
 from comet_core.prompt import PromptFormat
 from comet_core.training.objective import answer_loss
-from comet_core.training.samples import FactSampler, Reading
+from comet_core.training.samples import Asked, FactSampler, Reading
 
 PROMPT = PromptFormat(make_tokenizer(CONTROL))
+
+
+def check_losses(
+    model: CometModel, state: MemoryState, asked: list[Asked], losses: torch.Tensor
+) -> None:
+    """That the losses are those of the answers given from a state, one by one."""
+    prefix = open_state(model, state)
+    for a, loss in zip(asked, losses, strict=True):
+        ids = torch.tensor([a.question + a.answer[:-1]])
+        hidden = model.answer_hidden(prefix.cache(), ids, start=len(state.tail))[0]
+        logits = model.backbone.logits(hidden)[len(a.question) - 1 :]
+        expected = torch.nn.functional.cross_entropy(logits, torch.tensor(a.answer))
+        torch.testing.assert_close(loss, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_training_learns_a_fixed_batch() -> None:
@@ -48,13 +62,7 @@ def test_training_asks_as_answering_does(tail_tokens: int, frozen_tail: bool) ->
     memory = model.empty_memory()
     for chunk in torch.tensor([read]).split(chunks, dim=1):
         memory = model.read_chunk(memory, chunk).memory
-    prefix = open_state(model, MemoryState(memory, tail))
-    for asked, loss in zip(sample.asked, losses, strict=True):
-        ids = torch.tensor([asked.question + asked.answer[:-1]])
-        hidden = model.answer_hidden(prefix.cache(), ids, start=len(tail))[0]
-        logits = model.backbone.logits(hidden)[len(asked.question) - 1 :]
-        expected = torch.nn.functional.cross_entropy(logits, torch.tensor(asked.answer))
-        torch.testing.assert_close(loss, expected, atol=1e-4, rtol=1e-4)
+    check_losses(model, MemoryState(memory, tail), sample.asked, losses)
 
 
 @pytest.mark.parametrize("tail", [0, 50])
@@ -78,15 +86,8 @@ def test_asked_together_all_fifos_are_one(tail: int) -> None:
         for layers in zip(*memories, strict=True)
     )
     assert one[0].temporary.shape[1] == 3 * 26
-    read = tuple(samples[-1].tokens[104:])
-    prefix = open_state(model, MemoryState(one, read))
-    asked = [a for sample in samples for a in sample.asked]
-    for a, loss in zip(asked, result.losses, strict=True):
-        ids = torch.tensor([a.question + a.answer[:-1]])
-        hidden = model.answer_hidden(prefix.cache(), ids, start=len(read))[0]
-        logits = model.backbone.logits(hidden)[len(a.question) - 1 :]
-        expected = torch.nn.functional.cross_entropy(logits, torch.tensor(a.answer))
-        torch.testing.assert_close(loss, expected, atol=1e-4, rtol=1e-4)
+    state = MemoryState(one, tuple(samples[-1].tokens[104:]))
+    check_losses(model, state, [a for s in samples for a in s.asked], result.losses)
 
 
 def test_checkpointed_gradients_are_the_same() -> None:

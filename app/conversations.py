@@ -121,16 +121,6 @@ class Conversations:
             self._stored(session, conversation.id)
             session.execute(delete(Conversation).where(Conversation.id == conversation.id))
 
-    def question_at(self, conversation: Conversation, position: int) -> str:
-        """The question that the message at `position` is, or answers. Raises UnknownConversation,
-        also if there is no such message (any more).
-        """
-        with self._database.reading() as session:
-            messages = self._stored(session, conversation.id).messages
-            if not 0 <= position < len(messages):
-                raise UnknownConversation("There is no such message; it may have been replaced.")
-            return messages[position - position % 2].text
-
     def _stored(self, session: Session, conversation_id: str) -> Conversation:
         """Raises UnknownConversation."""
         stored = session.scalar(

@@ -305,10 +305,6 @@ class Library:
         """
         self._conversations.rename(conversation, title)
 
-    def question_at(self, conversation: Conversation, position: int) -> str:
-        """The question at a message's position, or that it answers: to `say` it again."""
-        return self._conversations.question_at(conversation, position)
-
     def delete_conversation(self, conversation: Conversation) -> None:
         """Remove a conversation."""
         self._conversations.delete(conversation)

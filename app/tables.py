@@ -26,6 +26,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
+from app.errors import UnknownConversation
+
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -173,6 +175,14 @@ class Conversation(Base):
     messages: Mapped[list[Message]] = relationship(
         passive_deletes="all", order_by="Message.position"
     )
+
+    def question_at(self, position: int) -> str:
+        """The question that the message at `position` is, or answers, of a conversation that was
+        got with its messages. Raises UnknownConversation if there is no such message (any more).
+        """
+        if not 0 <= position < len(self.messages):
+            raise UnknownConversation("There is no such message; it may have been replaced.")
+        return self.messages[position - position % 2].text
 
 
 class Message(Base):

@@ -253,7 +253,7 @@ def _answering(page: ChatPage, service: Service) -> None:
         def begin() -> Beginning:
             conversation = library.conversation(Place.of(at).conversation or "")
             position = int(index[0] if isinstance(index, list | tuple) else index)
-            question = library.question_at(conversation, position)
+            question = conversation.question_at(position)
             return conversation, instead or question, position
 
         return answered(request, library, begin)

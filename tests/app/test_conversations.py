@@ -167,7 +167,7 @@ def test_forgetting_removes_everything(library: Library, book: Path) -> None:
 def test_asking_again_is_as_if_it_were_the_first_time(library: Library, book: Path) -> None:
     conversation = library.start_conversation(library.ingest(book))
     answers = ["".join(library.say(conversation, q, SHORT)) for q in ("One?", "Two?", "Three?")]
-    assert library.question_at(conversation, 3) == "Two?"
+    assert library.conversation(conversation.id).question_at(3) == "Two?"
     assert "".join(library.say(conversation, "Two?", SHORT, instead_of=3)) == answers[1]
     assert len(library.conversation(conversation.id).messages) == 4
     assert "".join(library.say(conversation, "Another?", SHORT, instead_of=0)) != answers[0]
@@ -252,10 +252,11 @@ def test_what_is_replaced_is_as_if_it_had_never_been_said(
         was.append(snapshot(conversations.get(conversation.id)))
     position = data.draw(st.integers(0, 2 * len(turns) - 1))
     left = position // 2
-    assert conversations.question_at(conversation, position) == turns[left][0]
+    stored = conversations.get(conversation.id)
+    assert stored.question_at(position) == turns[left][0]
     for beyond in (-1, 2 * len(turns)):
         with pytest.raises(UnknownConversation, match="no such message"):
-            conversations.question_at(conversation, beyond)
+            stored.question_at(beyond)
     for number, (question, answer) in list(enumerate(turns))[left:]:
         conversations.add_turn(
             conversation, number, question, answer, {"number": number}, instead=number == left

@@ -48,7 +48,6 @@ BY_DOCUMENT: dict[str, list[Use]] = {
 BY_CONVERSATION: dict[str, Use] = {
     "conversation": lambda library, _, conversation: library.conversation(conversation.id),
     "rename": lambda library, _, conversation: library.rename(conversation, "Mine"),
-    "question_at": lambda library, _, conversation: library.question_at(conversation, 0),
     "export_markdown": lambda library, _, conversation: library.export_markdown(conversation),
     "delete_conversation": lambda library, _, conversation: library.delete_conversation(
         conversation

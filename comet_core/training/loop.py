@@ -1,8 +1,7 @@
-"""The training loop: draw a batch, learn from it, note how it went, move on when a stage is
-mastered.
+"""The training loop: draw a step, learn from it, note how it went, move on when a stage is over.
 
-Every step draws from a generator seeded by the recipe's seed and the step's number, so a run that
-was stopped goes on as if it had not been, and the ceiling of a run learns from its very samples.
+What a step is depends on the recipe and the step's number alone, so a run that was stopped goes on
+as if it had not been, and the ceiling of a run learns from its very samples.
 """
 
 from __future__ import annotations
@@ -12,10 +11,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
-from itertools import islice
+from dataclasses import asdict
 from pathlib import Path
-from random import Random
 
 import torch
 from peft.helpers import disable_input_dtype_casting
@@ -29,18 +26,11 @@ from comet_core.errors import CannotWrite, CometError
 from comet_core.model import CometModel
 from comet_core.prompt import PromptFormat
 from comet_core.training.checkpoint import OtherRun, load_run, save_run, trainable
-from comet_core.training.data import DataNotFound, TokenizedDocument
+from comet_core.training.data import TokenizedDocument
+from comet_core.training.draw import Step, StepDrawer
 from comet_core.training.objective import Objective, answer_loss, window_loss
 from comet_core.training.recipe import BadRecipe, Recipe, Stage, check_rows
 from comet_core.training.report import StepReport, tallies
-from comet_core.training.samples import (
-    FactSampler,
-    QuestionSampler,
-    Reading,
-    Sample,
-    passages,
-    without_earlier_tails,
-)
 
 CHECKPOINT_SECONDS = 300
 METRICS_FILE = "metrics.jsonl"
@@ -80,16 +70,7 @@ class Trainer:
             for name, parameter in model.named_parameters():
                 if not name.startswith("language_model."):
                     parameter.requires_grad_(False)
-        self.facts = FactSampler(prompt, documents)
-        self.questions = QuestionSampler(prompt, documents)
-        if not any(self.facts.texts):
-            raise DataNotFound("There is no text in the recipe's data files.")
-        for stage in recipe.stages:
-            if stage.qa_share and not self.questions.documents:
-                raise BadRecipe(
-                    f"The stage '{stage.name}' asks people's questions (qa_share), and the data "
-                    "has none; set it to 0, or name data files with questions."
-                )
+        self.steps = StepDrawer(prompt, documents, recipe, model.backbone.max_rows)
         self.optimizer = torch.optim.AdamW(self._groups(), betas=(0.9, 0.98), weight_decay=0.0)
         self.learned = ParameterList(trainable(model).values())
         self.mean = AveragedModel(self.learned, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay))
@@ -149,7 +130,7 @@ class Trainer:
             try:
                 report = self._train_step()
             except torch.OutOfMemoryError as error:
-                stage = self._mixed(self._rng())
+                stage = self.steps.stage(self.stage, self.step)
                 raise StepTooLarge(
                     f"Step {self.step} does not fit in the device's memory; lower the step_tokens "
                     f"of the stage '{stage.name}' and give the same command, which goes on."
@@ -220,24 +201,9 @@ class Trainer:
             {"params": memory, "base_lr": self.recipe.memory_learning_rate},
         ]
 
-    def _rng(self) -> Random:
-        """What a step is drawn with, the same however often it is begun."""
-        return Random(f"{self.recipe.seed}/{self.step}")
-
     def _train_step(self) -> StepReport:
         started = time.monotonic()
-        rng = self._rng()
-        stage = self._mixed(rng)
-        task, reading, samples = self._draw(rng, stage)
-        samples = [
-            replace(
-                s, asked=s.asked + passages(rng, s.tokens, reading, stage.passages, stage.asked_of)
-            )
-            for s in samples
-        ]
-        together = rng.random() < stage.together
-        if together:
-            samples = without_earlier_tails(samples)
+        step = self.steps.draw(self.stage, self.step)
         self.model.train()
         for group in self.optimizer.param_groups:
             warmth = min(1.0, (self.step + 1) / self.recipe.warmup_steps)
@@ -247,7 +213,7 @@ class Trainer:
             torch.autocast(self.model.device.type, torch.bfloat16, enabled=mixed),
             disable_input_dtype_casting(self.model.language_model, active=mixed),
         ):
-            result = self._objective(samples, reading, stage, together)
+            result = self._objective(step)
         result.loss.backward()
         norm = clip_grad_norm_(self.learned.parameters(), self.recipe.clip_norm)
         if not norm.isfinite():
@@ -258,83 +224,42 @@ class Trainer:
         self.optimizer.step()
         self.mean.update_parameters(self.learned)
         self.optimizer.zero_grad()
-        asked = [a for sample in samples for a in sample.asked]
+        asked = [a for sample in step.samples for a in sample.asked]
         told = torch.tensor([a.recited for a in asked], device=result.losses.device)
         right = result.right[~told].tolist()
-        if task == "facts" and stage is self.stage:
+        if step.task == "facts" and step.stage is self.stage:
             self.judged.extend(right)
         ages, unanswerable = tallies([a for a in asked if not a.recited], right)
         return StepReport(
             step=self.step,
             stage_number=self.stage_number,
             stage=self.stage.name,
-            task=task if stage is self.stage else "mixed",
+            task=step.task if step.stage is self.stage else "mixed",
             loss=round(result.losses[~told].mean().item(), 4),
             recited=round(result.losses[told].mean().item(), 4) if told.any() else None,
             right=sum(right) / len(right),
             score=sum(self.judged) / max(1, len(self.judged)),
             ages=ages,
             unanswerable=unanswerable,
-            chunk_size=max(reading.chunks, default=0),
-            chunks=len(reading.chunks),
-            temporary_rows=reading.temporary_rows,
-            tokens=sum(len(sample.tokens) for sample in samples)
+            chunk_size=max(step.reading.chunks, default=0),
+            chunks=len(step.reading.chunks),
+            temporary_rows=step.reading.temporary_rows,
+            tokens=sum(len(sample.tokens) for sample in step.samples)
             + sum(len(a.question) + len(a.answer) for a in asked),
             seconds=round(time.monotonic() - started, 3),
         )
 
-    def _objective(
-        self, samples: Sequence[Sample], reading: Reading, stage: Stage, together: bool
-    ) -> Objective:
+    def _objective(self, step: Step) -> Objective:
         if self.course is not None:
-            return window_loss(self.model, samples)
+            return window_loss(self.model, step.samples)
         return answer_loss(
             self.model,
-            samples,
-            reading,
+            step.samples,
+            step.reading,
             self.recipe.checkpoint_chunks,
-            stage.frozen_tail,
-            stage.gradient_chunks,
-            together,
-        )
-
-    def _mixed(self, rng: Random) -> Stage:
-        """The stage that a step is drawn as: this one, or an earlier one that it keeps up."""
-        earlier = self.stage.mixed_with
-        if not earlier:
-            return self.stage
-        left = 1 - sum(earlier.values())
-        name = rng.choices([self.stage.name, *earlier], [left, *earlier.values()])[0]
-        return self.recipe.named(name)
-
-    def _draw(self, rng: Random, stage: Stage) -> tuple[str, Reading, list[Sample]]:
-        reading = stage.reading(rng, self.model.config, self.model.backbone.max_rows)
-        count = stage.texts(reading)
-        if rng.random() < stage.qa_share:
-            drawn = (
-                self.questions.sample(
-                    rng, reading, stage.questions, stage.unanswerable, stage.asked_of
-                )
-                for _ in range(20 * count)
-            )
-            samples = list(islice(filter(None, drawn), count))
-            if samples:
-                return "questions", reading, samples
-        return (
-            "facts",
-            reading,
-            [
-                self.facts.sample(
-                    rng,
-                    reading,
-                    stage.kinds,
-                    rng.randint(*stage.facts),
-                    stage.questions,
-                    stage.unanswerable,
-                    stage.asked_of,
-                )
-                for _ in range(count)
-            ],
+            step.stage.frozen_tail,
+            step.stage.gradient_chunks,
+            step.together,
         )
 
     def _advance(self) -> None:

@@ -1,6 +1,7 @@
 """The tables: users, documents, their snapshots (one row a layer), conversations and messages.
 
-Only shapes and constraints; who writes what and when is told in `app.snapshots` and `app.library`.
+Only shapes, constraints and what a row says by itself; who writes what and when is told in
+`app.snapshots` and `app.library`.
 A migration in `app/migrations` makes these tables, and a test holds the two equal.
 """
 

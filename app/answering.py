@@ -62,8 +62,9 @@ class Answerer:
         begun = time.monotonic()
         with self.turns.answering():
             state = cache.state(source.key, source.load)
-            start = cache.start(loaded.model, source.key, state, len(asked[0]), self.turns.answer)
-        record = _Record(begun, source.tokens, start.memory[0].rows, time.monotonic() - begun)
+            length = sum(map(len, asked))
+            start = cache.start(loaded.model, source.key, state, length, self.turns.answer)
+        record = _Record(begun, source.tokens, start.memory_rows, time.monotonic() - begun)
         answer = Answer(loaded.model, loaded.prompt, start, asked, sampling, self.turns.answer)
         return Reply(answer, self.turns, record, keep)
 

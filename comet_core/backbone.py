@@ -65,8 +65,8 @@ class Backbone:
         """Cosines and sines, (B, rows, head_dim) each, of positions (B, rows) int64."""
         return self.model.model.rotary_emb(like, positions)
 
-    def prefix(self, rows_of_layers: list[Tensor], start: int = 0) -> DynamicCache:
-        """The key/value cache of memory rows at positions start .. start + n-1.
+    def prefix(self, rows_of_layers: list[Tensor]) -> DynamicCache:
+        """The key/value cache of memory rows at positions 0 .. n-1.
 
         rows_of_layers: one (B, n, d) a layer, the layer's *input* at the memory rows; n may be 0.
         """
@@ -74,7 +74,7 @@ class Backbone:
         count = rows_of_layers[0].shape[1]
         if count == 0:
             return cache
-        positions = start + torch.arange(count, device=rows_of_layers[0].device)[None]
+        positions = torch.arange(count, device=rows_of_layers[0].device)[None]
         cos, sin = self.rotary(positions, rows_of_layers[0])
         for number, (layer, rows) in enumerate(zip(self.layers, rows_of_layers, strict=True)):
             attention = layer.self_attn
@@ -88,14 +88,6 @@ class Backbone:
             value = attention.v_proj(normed).view(shape).transpose(1, 2)
             cache.update(key, value, number)
         return cache
-
-    def turn(self, keys: Tensor, by: int) -> Tensor:
-        """Keys (B, heads, n, head_dim) of a cache, their positions moved by `by` (rotary
-        embeddings add up).
-        """
-        cos, sin = self.rotary(torch.tensor([[by]], device=keys.device), keys)
-        scale = self.model.model.rotary_emb.attention_scaling  # the keys have it already
-        return (keys * cos[:, None] + rotate_half(keys) * sin[:, None]) / scale
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Last layer outputs (..., d) -> logits (..., vocabulary)."""

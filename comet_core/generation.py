@@ -2,7 +2,8 @@
 
 The state of the document is never changed: a conversation is a fork of it. The tail and the
 question are the answering chunk; what outgrows a chunk is read into the fork's own memory, as text
-is. Knows nothing of where states or conversations are kept.
+is. A refusal is only told once there is nothing else left to ask. Knows nothing of where states or
+conversations are kept.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import NamedTuple
 
 import torch
@@ -18,8 +20,8 @@ from transformers import DynamicCache
 
 from comet_core.memory import Memory, MemoryState
 from comet_core.model import CometModel
-from comet_core.prefixes import Prefix, fold_tail, must_fold, open_state
-from comet_core.prompt import PromptFormat
+from comet_core.prefixes import Prefix, fold_tail, must_fold, open_chunk, open_state
+from comet_core.prompt import NOT_IN_DOCUMENT, PromptFormat
 from comet_core.reader import ChunkTurn
 
 
@@ -81,7 +83,8 @@ class Answer(Iterator[str]):
         self.output_tokens = 0
         self.chances: list[tuple[str, float]] = []
         self.finish: str | None = None
-        written = generate(model, start, asked, prompt.end, sampling, turn)
+        refusal, end = prompt.answer(NOT_IN_DOCUMENT)[:-1], prompt.end
+        written = generate(model, start, asked, end, sampling, turn, refusal)
         text = self._text(prompt, written, sampling.max_tokens)
         self._pieces = self._ended(_until(sampling.stop, text))
 
@@ -153,37 +156,69 @@ def generate(
     end: int,
     sampling: Sampling,
     turn: ChunkTurn = nullcontext,
+    refusal: Sequence[int] = (),
 ) -> Iterator[Written]:
-    """The tokens of the answer to the last block of `asked`, the end token left out."""
-    fork = Fork(model, start, turn)
-    choose = _Chooser(sampling, model.device)
+    """The tokens of the answer to the last block of `asked`, the end token left out.
+
+    refusal: the answer, without its end, after which what is there `otherwise` is asked; it is not
+    written before nothing else is left.
+    """
+    if isinstance(start, MemoryState):
+        fold = must_fold(model, len(start.tail), sum(map(len, asked)))
+        start = open_state(model, start, fold, turn)
+    while start.otherwise is not None:
+        longest = max(sampling.max_tokens, len(refusal))
+        written = _write(Fork(model, start, turn), asked, end, sampling, longest)
+        begun = _other_than(refusal, written)
+        if begun is not None:
+            yield from islice(chain(begun, written), sampling.max_tokens)
+            return
+        start = start.otherwise
+    yield from _write(Fork(model, start, turn), asked, end, sampling, sampling.max_tokens)
+
+
+def _other_than(refusal: Sequence[int], written: Iterator[Written]) -> list[Written] | None:
+    """What is written of an answer up to where it is another than the refusal; None if it never
+    is.
+    """
+    begun: list[Written] = []
+    for token in written:
+        begun.append(token)
+        if [t for t, _ in begun] != list(refusal[: len(begun)]):
+            return begun
+    return begun if len(begun) < len(refusal) else None
+
+
+def _write(
+    fork: Fork, asked: Sequence[Sequence[int]], end: int, sampling: Sampling, longest: int
+) -> Iterator[Written]:
+    """The tokens that follow `asked` in a fork, `longest` at most."""
+    choose = _Chooser(sampling, fork.model.device)
     for block in asked:
         logits = fork.read(block)
-    for written in range(1, sampling.max_tokens + 1):
+    for written in range(1, longest + 1):
         token = choose(logits)
         if token == end:
             return
         yield Written(token, float(logits.float().softmax(-1)[token]))
-        if written < sampling.max_tokens:
+        if written < longest:
             logits = fork.step(token)
 
 
 class Fork:
-    """A state that is being read on from without changing it: one conversation's own memory.
+    """A prefix that is being read on from without changing it: one conversation's own memory.
 
     Text that follows goes through an answering chunk with a key/value cache; when the chunk is full
     it is read into the fork's memory, and the next one starts. `turn` is entered for each
     computation, of a chunk at most.
     """
 
-    def __init__(
-        self, model: CometModel, start: MemoryState | Prefix, turn: ChunkTurn = nullcontext
-    ) -> None:
+    def __init__(self, model: CometModel, start: Prefix, turn: ChunkTurn = nullcontext) -> None:
         self.model = model
         self.turn = turn
         self.memory: Memory = start.memory
         self.chunk: list[int] = list(start.tail)
-        self.cache: DynamicCache | None = start.cache() if isinstance(start, Prefix) else None
+        self.cache: DynamicCache | None = start.cache()
 
     def read(self, block: Sequence[int]) -> Tensor:
         """Read a turn, of one token or more; returns the logits (vocabulary,) of what follows it.
@@ -192,7 +227,7 @@ class Fork:
         chunk of its own: it is not cut in two unless it is longer than a chunk.
         """
         size = self.model.config.chunk_size
-        if must_fold(self.model, len(self.chunk), len(block)):
+        if must_fold(self.model, len(self.chunk), len(block), self.memory[0].rows):
             self._fold()
         while len(block) > size:
             self.chunk, block = [*self.chunk, *block[:size]], block[size:]
@@ -201,7 +236,7 @@ class Fork:
 
     def step(self, token: int) -> Tensor:
         """Read one token of an answer; returns the logits (vocabulary,) of what follows it."""
-        if len(self.chunk) == self.model.config.answering_size:
+        if len(self.chunk) == self.model.answering_size(self.memory[0].rows):
             self._fold()
         return self._read([token])
 
@@ -215,14 +250,18 @@ class Fork:
         return logits
 
     def _fold(self) -> None:
-        """Read what this chunk holds into the memory; the next one is opened when it is needed."""
-        self.memory, tail = fold_tail(self.model, self.memory, self.chunk, self.turn)
+        """Read what this chunk holds into the memory, but for as long a tail as then has room; the
+        next one is opened when it is needed.
+        """
+        config = self.model.config
+        room = self.model.answering_size(config.global_rows + config.temporary_rows)
+        kept = min(config.tail_tokens, room - config.chunk_size - config.chunk_size // 4)
+        self.memory, tail = fold_tail(self.model, self.memory, self.chunk, kept, self.turn)
         self.chunk, self.cache = list(tail), None
 
     def _open(self) -> DynamicCache:
         """Start an answering chunk with all that is held."""
-        state = MemoryState(self.memory, tuple(self.chunk))
-        self.cache = open_state(self.model, state, turn=self.turn).cache()
+        self.cache = open_chunk(self.model, self.memory, self.chunk, self.turn).cache()
         return self.cache
 
 

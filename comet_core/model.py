@@ -60,14 +60,20 @@ class CometModel(nn.Module):
     def _check_rows(self) -> None:
         c = self.config
         memory = c.global_rows + c.temporary_rows
-        read = c.chunk_size + -(-c.chunk_size // c.stride) + c.global_rows
-        answered = c.answering_size + c.answering_size // c.answering_stride
-        if memory + max(read, answered) > self.backbone.max_rows:
+        read = memory + c.chunk_size + -(-c.chunk_size // c.stride) + c.global_rows
+        asked = memory + c.chunk_size + c.chunk_size // 4
+        tail = c.answering_size + c.answering_size // c.answering_stride
+        answered = max(tail, asked) if c.tail_tokens else memory + tail
+        if max(read, answered) > self.backbone.max_rows:
             raise ChunkTooLong(
-                f"The memory's {memory} rows and those of a chunk of {c.chunk_size} tokens, "
-                f"{max(read, answered)} with compression and readout rows or with a question, "
-                f"exceed the backbone's {self.backbone.max_rows}; choose smaller sizes."
+                f"The {max(read, answered)} rows of the memory with a chunk of {c.chunk_size} "
+                f"tokens, or of a tail with a question, exceed the backbone's "
+                f"{self.backbone.max_rows}; choose smaller sizes."
             )
+
+    def answering_size(self, memory_rows: int = 0) -> int:
+        """Text tokens that a chunk which is answered from holds at most, behind so many rows."""
+        return min(self.config.answering_size, self.backbone.max_rows - memory_rows)
 
     @property
     def device(self) -> torch.device:
@@ -107,33 +113,11 @@ class CometModel(nn.Module):
             gates=torch.stack([gate.squeeze(-1) for _, gate in steps]),
         )
 
-    def prefix(self, memory: Memory, start: int = 0) -> DynamicCache:
-        """Keys and values of a memory's rows at every layer, computed once a chunk.
-
-        start: the position of the first of them.
-        """
+    def prefix(self, memory: Memory) -> DynamicCache:
+        """Keys and values of a memory's rows at every layer, computed once a chunk."""
         return self.backbone.prefix(
-            [networks.rows(state) for networks, state in zip(self.memories, memory, strict=True)],
-            start,
+            [networks.rows(state) for networks, state in zip(self.memories, memory, strict=True)]
         )
-
-    def bring_near(self, cache: DynamicCache, memory: Memory) -> None:
-        """Let a memory and the tail behind it change places: the tail's rows, which `cache` holds
-        behind those of `memory`, come first, and the memory stands right before what is asked.
-
-        What a question finds depends on how far back it stands, and a held tail of thousands of
-        tokens is far. Not as published; so only for models that hold a tail (`tail_tokens`).
-        """
-        rows = memory[0].rows
-        if rows == 0 or self.config.tail_tokens == 0:
-            return
-        tail = cache.get_seq_length() - rows
-        near: list[Any] = self.prefix(memory, start=tail).layers
-        layers: list[Any] = cache.layers
-        for layer, moved in zip(layers, near, strict=True):
-            turned = self.backbone.turn(layer.keys[:, :, rows:], -rows)
-            layer.keys = torch.cat([turned, moved.keys], dim=2)
-            layer.values = torch.cat([layer.values[:, :, rows:], moved.values], dim=2)
 
     def answer_hidden(self, cache: DynamicCache, token_ids: Tensor, start: int = 0) -> Tensor:
         """Last layer outputs (B, n, d) at the text rows of an answering chunk.

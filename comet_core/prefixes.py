@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -21,7 +21,7 @@ from transformers.cache_utils import DynamicLayer
 
 from comet_core.memory import Memory, MemoryState
 from comet_core.model import CometModel
-from comet_core.reader import ChunkTurn, read, read_chunk
+from comet_core.reader import ChunkTurn, read_chunk
 
 Shared = TypeVar("Shared", bound="MemoryState | Prefix")
 
@@ -31,18 +31,26 @@ class Prefix:
     """An answering chunk that has been opened: the memory it sees and the text it holds.
 
     layers: keys and values of both, (1, heads, rows, head_dim) each; none if there are no rows.
+    otherwise: what is asked where the answer from here is that it is not in the document.
     """
 
     memory: Memory
     tail: tuple[int, ...]
     layers: tuple[tuple[Tensor, Tensor], ...]
+    otherwise: Prefix | None = None
+
+    @property
+    def memory_rows(self) -> int:
+        """Memory rows a layer that an answer may come from."""
+        return self.memory[0].rows + (self.otherwise.memory_rows if self.otherwise else 0)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all tensors, the memory's included."""
-        return sum(key.nbytes + value.nbytes for key, value in self.layers) + sum(
+        """Bytes of all tensors, the memory's and those of `otherwise` included."""
+        own = sum(key.nbytes + value.nbytes for key, value in self.layers) + sum(
             layer.global_state.nbytes + layer.temporary.nbytes for layer in self.memory
         )
+        return own + (self.otherwise.nbytes if self.otherwise else 0)
 
     def cache(self) -> DynamicCache:
         """A new cache over the same tensors; it grows by concatenation, and leaves them alone."""
@@ -55,40 +63,60 @@ class Prefix:
         return cache
 
 
-def must_fold(model: CometModel, held: int, asked: int) -> bool:
+def must_fold(model: CometModel, held: int, asked: int, memory_rows: int = 0) -> bool:
     """Whether `asked` tokens, and as many of an answer as a chunk's eighth, do not fit behind the
     `held` ones of an answering chunk, which is then folded: neither question nor answer is cut in
     two.
     """
-    config = model.config
-    return held > 0 and held + asked + config.chunk_size // 8 > config.answering_size
+    answered = model.config.chunk_size // 8
+    return held > 0 and held + asked + answered > model.answering_size(memory_rows)
 
 
 def fold_tail(
-    model: CometModel, memory: Memory, tail: Sequence[int], turn: ChunkTurn = nullcontext
+    model: CometModel,
+    memory: Memory,
+    tail: Sequence[int],
+    kept: int,
+    turn: ChunkTurn = nullcontext,
 ) -> tuple[Memory, tuple[int, ...]]:
-    """Read all of a tail but its last `tail_tokens` into the memory; what is then memory and tail.
+    """Read all of a tail but its last `kept` tokens into the memory; what is then memory and tail.
 
     turn: entered for each chunk.
     """
-    *_, read_on = read(model, MemoryState(memory), tail, turn)
-    rest = len(read_on.tail) - model.config.tail_tokens
-    if rest <= 0:
-        return read_on.memory, read_on.tail
-    with turn():
-        return read_chunk(model, read_on.memory, [read_on.tail[:rest]]), read_on.tail[rest:]
+    size = model.config.chunk_size
+    while len(tail) > kept:
+        now = min(size, len(tail) - kept)
+        with turn():
+            memory = read_chunk(model, memory, [tail[:now]])
+        tail = tail[now:]
+    return memory, tuple(tail)
 
 
 @torch.inference_mode()
 def open_state(
     model: CometModel, state: MemoryState, fold: bool = False, turn: ChunkTurn = nullcontext
 ) -> Prefix:
-    """Open the answering chunk of a state: behind its tail, or, to `fold`, behind what `fold_tail`
-    leaves of it. turn: entered for each computation, of a chunk at most.
+    """Open a state to answer from it; to `fold`, with what `fold_tail` leaves of its tail.
+
+    A model that holds a tail (`tail_tokens`) is asked apart: of the tail, as if it were all there
+    is, and otherwise of the memory. Each tells more without the other beside it, and has all of the
+    backbone's rows. Not as published: there a tail stands behind the memory. turn: entered for each
+    computation, of a chunk at most.
     """
     memory, tail = state.memory, state.tail
     if fold:
-        memory, tail = fold_tail(model, memory, tail, turn)
+        memory, tail = fold_tail(model, memory, tail, model.config.tail_tokens, turn)
+    if not (model.config.tail_tokens and tail and memory[0].rows):
+        return open_chunk(model, memory, tail, turn)
+    otherwise = open_chunk(model, memory, (), turn)
+    return replace(open_chunk(model, model.empty_memory(), tail, turn), otherwise=otherwise)
+
+
+@torch.inference_mode()
+def open_chunk(
+    model: CometModel, memory: Memory, tail: Sequence[int], turn: ChunkTurn = nullcontext
+) -> Prefix:
+    """Open one answering chunk that holds a tail behind a memory. turn: as in `open_state`."""
     with turn():
         cache = model.prefix(memory)
     size = model.config.chunk_size
@@ -96,10 +124,8 @@ def open_state(
         piece = torch.tensor([tail[begin : begin + size]], device=model.device)
         with turn():
             model.answer_hidden(cache, piece, start=begin)
-    with turn():
-        model.bring_near(cache, memory)
     layers: list[Any] = cache.layers
-    return Prefix(memory, tail, tuple((layer.keys, layer.values) for layer in layers))
+    return Prefix(memory, tuple(tail), tuple((layer.keys, layer.values) for layer in layers))
 
 
 class _Entry:
@@ -137,8 +163,9 @@ class PrefixCache:
         asked: int,
         turn: ChunkTurn = nullcontext,
     ) -> Prefix:
-        """Where an answer to `asked` tokens starts, from the state of that key. turn: entered for
-        each computation, of a chunk at most; who waits for another's has none.
+        """Where an answer to `asked` tokens, those of a whole conversation, starts, from the state
+        of that key. turn: entered for each computation, of a chunk at most; who waits for another's
+        has none.
         """
         fold = must_fold(model, len(state.tail), asked)
         return self._get((key, fold), lambda: open_state(model, state, fold, turn))

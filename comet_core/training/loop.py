@@ -24,7 +24,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from comet_core.checkpoint import WEIGHTS_FILE, Weights, save_weights
 from comet_core.errors import CannotWrite, CometError
 from comet_core.model import CometModel
-from comet_core.prompt import PromptFormat
+from comet_core.prompt import NOT_IN_DOCUMENT, PromptFormat
 from comet_core.training.checkpoint import OtherRun, load_run, save_run, trainable
 from comet_core.training.data import TokenizedDocument
 from comet_core.training.draw import Step, StepDrawer
@@ -71,6 +71,7 @@ class Trainer:
                 if not name.startswith("language_model."):
                     parameter.requires_grad_(False)
         self.steps = StepDrawer(prompt, documents, recipe, model.backbone.max_rows)
+        self.refusal = prompt.answer(NOT_IN_DOCUMENT)
         self.optimizer = torch.optim.AdamW(self._groups(), betas=(0.9, 0.98), weight_decay=0.0)
         self.learned = ParameterList(trainable(model).values())
         self.mean = AveragedModel(self.learned, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay))
@@ -256,6 +257,7 @@ class Trainer:
             self.model,
             step.samples,
             step.reading,
+            self.refusal,
             self.recipe.checkpoint_chunks,
             step.stage.frozen_tail,
             step.stage.gradient_chunks,

@@ -7,7 +7,7 @@ All questions of a text are asked of one reading of it. Knows nothing of tasks o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from transformers import DynamicCache
 
 from comet_core.config import NO_COMPRESSION
 from comet_core.layout import branched_layout, side_by_side
-from comet_core.memory import Memory, joined
+from comet_core.memory import Memory, joined, select
 from comet_core.model import CometModel, attention_mask
 from comet_core.training.samples import Reading, Sample
 
@@ -48,6 +48,7 @@ def answer_loss(
     model: CometModel,
     samples: Sequence[Sample],
     reading: Reading,
+    refusal: list[int],
     checkpointed: bool = False,
     frozen_tail: bool = False,
     gradient_chunks: int | None = None,
@@ -55,6 +56,7 @@ def answer_loss(
 ) -> Objective:
     """Read the texts of a batch chunk by chunk, then ask all their questions.
 
+    refusal: the tokens of an answer that says it is not in the document.
     checkpointed: keep only the memory between chunks for the backward pass, and compute each
     chunk a second time; activation memory then grows with the state and not with the text.
     frozen_tail: no gradients through the tail's own rows.
@@ -69,14 +71,60 @@ def answer_loss(
     if together:
         memory, tail = joined(memory), tail[-1:]
         samples = [Sample([], [asked for sample in samples for asked in sample.asked])]
+    if model.config.tail_tokens and reading.chunks and reading.tail:
+        return _ask_apart(model, memory, tail, samples, refusal, frozen_tail)
+    return _ask_behind(model, memory, tail, samples, frozen_tail)
+
+
+def _ask_apart(
+    model: CometModel,
+    memory: Memory,
+    tail: Tensor,
+    samples: Sequence[Sample],
+    refusal: list[int],
+    frozen_tail: bool,
+) -> Objective:
+    """Ask as `comet_core.prefixes.open_state` has it: the tail by itself, which has to refuse what
+    it does not tell, and then the memory by itself. Of an answer the mean over both is its loss.
+    """
+    asked = [(row, a) for row, sample in enumerate(samples) for a in sample.asked]
+    of_tail = {
+        i: (row, a if a.age < 0 else replace(a, answer=refusal))
+        for i, (row, a) in enumerate(asked)
+        if a.age < 0 or not a.recited
+    }
+    of_memory = {i: (row, a) for i, (row, a) in enumerate(asked) if a.age >= 0 or not a.answerable}
+    losses = torch.zeros(len(asked), device=model.device)
+    wrong, times = torch.zeros_like(losses), torch.zeros_like(losses)
+    for held, text, part in (
+        (model.empty_memory(len(tail)), tail, of_tail),
+        (memory, tail[:, :0], of_memory),
+    ):
+        if not part:
+            continue
+        rows = sorted({row for row, _ in part.values()})
+        chosen = [Sample([], [a for own, a in part.values() if own == row]) for row in rows]
+        index = torch.tensor(rows, device=model.device)
+        told = _ask_behind(model, select(held, index), text[index], chosen, frozen_tail)
+        numbers = torch.tensor(list(part), device=model.device)
+        losses = losses.index_add(0, numbers, told.losses)
+        wrong = wrong.index_add(0, numbers, (~told.right).to(wrong.dtype))
+        times = times.index_add(0, numbers, torch.ones_like(told.losses))
+    return Objective(losses / times, wrong == 0)
+
+
+def _ask_behind(
+    model: CometModel, memory: Memory, tail: Tensor, samples: Sequence[Sample], frozen_tail: bool
+) -> Objective:
+    """Ask all questions behind a memory and a tail (B, n), which may be empty."""
     cache = model.prefix(memory)
-    if reading.tail:
+    held = tail.shape[1]
+    if held:
         _open_tail(model, cache, tail, frozen_tail)
-        model.bring_near(cache, memory)
     return _ask(
         model,
         samples,
-        lambda branches: model.branches_hidden(cache, branches, reading.tail),
+        lambda branches: model.branches_hidden(cache, branches, held),
         model.backbone.logits,
     )
 

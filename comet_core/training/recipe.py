@@ -184,6 +184,8 @@ def free_rows(stage: Stage, size: int, sizes: CometConfig, max_rows: int) -> int
     read = size + -(-size // sizes.stride) + sizes.global_rows
     answered = 0 if stage.tail is None else stage.tail[1] + QUESTION_ROWS
     answered += answered // sizes.answering_stride
+    if sizes.tail_tokens and answered <= max_rows:  # the tail is asked apart
+        answered = QUESTION_ROWS
     return max_rows - sizes.global_rows - max(read, answered)
 
 

@@ -21,6 +21,7 @@ from comet_core.generation import (
     generate,
 )
 from comet_core.memory import MemoryState
+from comet_core.prefixes import open_state
 from comet_core.prompt import PromptFormat
 from comet_core.reader import empty_state, read
 
@@ -117,7 +118,7 @@ def test_chances_are_those_of_temperature_one(state) -> None:
         answer(MODEL, PROMPT, state, "Why?", (), sampling),
     )
     list(written)
-    fork = Fork(MODEL, state)
+    fork = Fork(MODEL, open_state(MODEL, state))
     with torch.inference_mode():
         logits = fork.read(asked[0])
         tokens = [token for token, _ in generate(MODEL, state, asked, PROMPT.end, sampling)]

@@ -17,7 +17,7 @@ import comet_core.gates
 from comet_core.generation import Sampling, Written, generate
 from comet_core.memory import MemoryState
 from comet_core.model import CometModel
-from comet_core.prefixes import open_state
+from comet_core.prefixes import open_chunk
 from comet_core.reader import empty_state, read, read_batch, read_chunk
 
 MODEL = make_model()
@@ -125,13 +125,15 @@ def test_an_outgrown_chunk_is_read_into_the_fork_as_text_is(model, text, asked) 
     memory, chunk = state.memory, list(state.tail)
     if chunk and len(chunk) + len(asked) + size // 8 > longest:  # with room for an answer
         memory, chunk = folded(memory, chunk)
+    if kept and chunk:  # a held tail is asked by itself
+        memory = model.empty_memory()
     while len(asked) > size:
         memory, chunk = folded(memory, chunk + asked[:size])
         asked = asked[size:]
     held = len(chunk)
     chunk += asked
     for token in answer:
-        cache = open_state(model, MemoryState(memory, tuple(chunk[:held]))).cache()
+        cache = open_chunk(model, memory, chunk[:held]).cache()
         with torch.inference_mode():
             hidden = model.answer_hidden(cache, torch.tensor([chunk[held:]]), held)
             logits = model.backbone.logits(hidden[0, -1])
@@ -141,6 +143,29 @@ def test_an_outgrown_chunk_is_read_into_the_fork_as_text_is(model, text, asked) 
             memory, chunk = folded(memory, chunk)
             held = len(chunk)
         chunk.append(token)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    text=st.lists(st.integers(0, VOCABULARY - 1), min_size=29, max_size=80),
+    asked=st.lists(st.integers(1, 96), min_size=1, max_size=3),  # which fits behind any tail
+    longest=st.integers(1, 6),
+)
+def test_what_the_tail_refuses_is_asked_of_the_memory(text, asked, longest) -> None:
+    state = last(read(HOLDING, empty_state(HOLDING), text))
+    assert state.chunks_read and state.tail
+    tail, memory = MemoryState(HOLDING.empty_memory(), state.tail), MemoryState(state.memory)
+
+    def told(start: MemoryState, end: int, refusal: list[int]) -> list[Written]:
+        sampling = Sampling(max_tokens=longest)
+        return list(generate(HOLDING, start, [asked], end, sampling, refusal=refusal))
+
+    *refusal, end = (token for token, _ in told(tail, -1, []))
+    if end not in refusal:
+        assert told(state, end, refusal) == told(memory, end, [])
+    other = [*refusal, end + 1]
+    assert told(state, end, other) == told(tail, end, [])  # it begins as a refusal, and is none
+    assert told(state, -1, refusal) == told(tail, -1, [])  # it goes on behind a refusal
 
 
 RESUME = """

@@ -69,35 +69,28 @@ class Oracle:
 
     def logits(self, tokens: list[int], held: int = 0) -> torch.Tensor:
         """The chunk that is answered from, which held so many tokens already; logits at the text
-        rows behind these, (n, vocabulary). A model that holds a tail has no C rows here."""
-        rows, text, opened = [], [], 0
+        rows behind these, (n, vocabulary). A model that holds a tail has no C rows here, and no
+        memory before it."""
+        rows, text = [], []
         for i, token in enumerate(tokens):
-            if i == held:
-                opened = len(rows)
             if i and i % self.config.stride == 0 and not self.config.tail_tokens:
                 rows.append(self.model.compression_embedding)
             if i >= held:
                 text.append(len(rows))
             rows.append(self.model.language_model.model.embed_tokens.weight[token])
-        if self.config.tail_tokens and opened:
-            tail = [rows[:opened], *self.run(rows[:opened])[:-1]]  # what goes into each layer
-            last = self.run(rows[opened:], tail)[-1]
-            text = [row - opened for row in text]
-        else:
-            last = self.run(rows)[-1]
+        last = self.run(rows, alone=held > 0 and self.config.tail_tokens > 0)[-1]
         language_model = self.model.language_model
         return language_model.lm_head(language_model.model.norm(torch.stack(last)[text]))
 
-    def run(self, live, tail=None):
-        """Outputs of every layer at the live rows; before the memory the rows of a tail."""
+    def run(self, live, alone=False):
+        """Outputs of every layer at the live rows, behind the memory or alone."""
         hidden = torch.stack(live)
         outputs = []
         for number, layer in enumerate(self.layers):
             network = self.model.memories[number].global_memory.adapter
             memory = [adapter(s, network) for s in self.states[number] or []]
             memory += self.temporary[number]
-            if tail is not None:
-                memory = [*tail[number], *memory]
+            memory = [] if alone else memory
             rows = torch.stack([*memory, *hidden])[None]
             count = rows.shape[1]
             positions = torch.arange(count)[None]

@@ -76,7 +76,7 @@ def test_a_memory_is_asked_behind_the_tail(model, samples) -> None:
         last = torch.tensor([sample.tokens[begin:] + tokens])
         return model.backbone.logits(model.answer_hidden(model.prefix(memory), last))[0]
 
-    same(answer_loss(model, samples, READING), one_by_one(samples, logits))
+    same(answer_loss(model, samples, READING, []), one_by_one(samples, logits))
 
 
 @pytest.fixture

@@ -75,7 +75,9 @@ def step(
         torch.autocast("cpu", torch.bfloat16, enabled=mixed),
         disable_input_dtype_casting(model.language_model, active=mixed),
     ):
-        result = answer_loss(model, samples, reading, checkpointed, gradient_chunks=gradient_chunks)
+        result = answer_loss(
+            model, samples, reading, [], checkpointed, gradient_chunks=gradient_chunks
+        )
     with meter:
         result.loss.backward()
     return meter
@@ -160,7 +162,7 @@ def test_the_arithmetic_is_what_is_counted(checkpointed: bool) -> None:
     reading = Reading([128] * 4, 0, temporary_rows=64)
     with FlopCounterMode(display=False) as counter:
         sample = Sample(tokens, [Asked(tokens[:4], tokens[4:6])])
-        answer_loss(model, [sample], reading, checkpointed).loss.backward()
+        answer_loss(model, [sample], reading, [], checkpointed).loss.backward()
     counted = counter.get_total_flops() / len(tokens)
     assert arithmetic(shape_of(config, recipe), recipe, stage) == pytest.approx(counted, rel=0.15)
 

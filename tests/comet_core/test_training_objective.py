@@ -1,5 +1,6 @@
 """What is learned from: answers from memory alone, as they are given later, and their gradients."""
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -9,25 +10,41 @@ from training_tiny import tokenize_text
 
 from comet_core.memory import LayerState, MemoryState
 from comet_core.model import CometModel
-from comet_core.prefixes import open_state
-from comet_core.prompt import PromptFormat
+from comet_core.prefixes import Prefix, open_state
+from comet_core.prompt import NOT_IN_DOCUMENT, PromptFormat
 from comet_core.training.objective import answer_loss
-from comet_core.training.samples import Asked, FactSampler, Reading
+from comet_core.training.samples import Asked, FactSampler, Reading, passages
 
 PROMPT = PromptFormat(make_tokenizer(CONTROL))
+
+
+REFUSAL = PROMPT.answer(NOT_IN_DOCUMENT)
 
 
 def check_losses(
     model: CometModel, state: MemoryState, asked: list[Asked], losses: torch.Tensor
 ) -> None:
-    """That the losses are those of the answers given from a state, one by one."""
+    """That the losses are those of the answers given from a state, one by one: where memory and
+    tail are asked apart, of the refusals as well that come before them.
+    """
     prefix = open_state(model, state)
     for a, loss in zip(asked, losses, strict=True):
-        ids = torch.tensor([a.question + a.answer[:-1]])
-        hidden = model.answer_hidden(prefix.cache(), ids, start=len(state.tail))[0]
-        logits = model.backbone.logits(hidden)[len(a.question) - 1 :]
-        expected = torch.nn.functional.cross_entropy(logits, torch.tensor(a.answer))
+        if prefix.otherwise is None or (a.answerable and a.age < 0):
+            expected = loss_of(model, prefix, a.question, a.answer)
+        elif a.recited:
+            expected = loss_of(model, prefix.otherwise, a.question, a.answer)
+        else:
+            refused = loss_of(model, prefix, a.question, REFUSAL)
+            told = loss_of(model, prefix.otherwise, a.question, a.answer)
+            expected = (refused + told) / 2
         torch.testing.assert_close(loss, expected, atol=1e-4, rtol=1e-4)
+
+
+def loss_of(model: CometModel, start: Prefix, question: list[int], answer: list[int]):
+    ids = torch.tensor([question + answer[:-1]])
+    hidden = model.answer_hidden(start.cache(), ids, start=len(start.tail))[0]
+    logits = model.backbone.logits(hidden)[len(question) - 1 :]
+    return torch.nn.functional.cross_entropy(logits, torch.tensor(answer))
 
 
 def test_training_learns_a_fixed_batch() -> None:
@@ -40,7 +57,7 @@ def test_training_learns_a_fixed_batch() -> None:
     optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
     losses = []
     for _ in range(60):
-        result = answer_loss(model, samples, reading)
+        result = answer_loss(model, samples, reading, REFUSAL)
         losses.append(result.loss.item())
         optimizer.zero_grad()
         result.loss.backward()
@@ -56,8 +73,15 @@ def test_training_asks_as_answering_does(tail_tokens: int, frozen_tail: bool) ->
     chunks = [64, 64]
     reading = Reading(chunks, tail=max(50, tail_tokens), temporary_rows=30)
     sampler = FactSampler(PROMPT, [tokenize_text(PROMPT, "It rained. " * 60)])
-    sample = sampler.sample(Random(1), reading, ["name"], 2, 2)
-    losses = answer_loss(model, [sample], reading, frozen_tail=frozen_tail).losses
+    sample = sampler.sample(Random(1), reading, ["name"], 3, 3)
+    of_memory, of_tail, of_neither = sample.asked
+    sample.asked[:] = [
+        replace(of_memory, age=1),
+        replace(of_tail, age=-1),
+        replace(of_neither, answer=REFUSAL, age=-1, answerable=False),
+    ]
+    sample.asked.extend(passages(Random(1), sample.tokens, reading, 3))
+    losses = answer_loss(model, [sample], reading, REFUSAL, frozen_tail=frozen_tail).losses
     read, tail = sample.tokens[: sum(chunks)], tuple(sample.tokens[sum(chunks) :])
     memory = model.empty_memory()
     for chunk in torch.tensor([read]).split(chunks, dim=1):
@@ -71,8 +95,8 @@ def test_asked_together_all_fifos_are_one(tail: int) -> None:
     reading = Reading([64, 40], tail, temporary_rows=30)
     sampler = FactSampler(PROMPT, [tokenize_text(PROMPT, "It rained. " * 60)])
     samples = [sampler.sample(Random(n), reading, ["name"], 2, 2, part="read") for n in range(3)]
-    result = answer_loss(model, samples, reading, together=True)
-    apart = answer_loss(model, samples, reading)
+    result = answer_loss(model, samples, reading, REFUSAL, together=True)
+    apart = answer_loss(model, samples, reading, REFUSAL)
     assert not torch.isclose(result.losses[:4], apart.losses[:4]).any()  # of the first two texts
 
     memories = []
@@ -98,7 +122,7 @@ def test_checkpointed_gradients_are_the_same() -> None:
     gradients = []
     for checkpointed in (False, True):
         model.zero_grad()
-        answer_loss(model, samples, reading, checkpointed).loss.backward()
+        answer_loss(model, samples, reading, REFUSAL, checkpointed).loss.backward()
         gradients.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
     assert len(gradients[0]) == len(gradients[1]) > 20
     for a, b in zip(*gradients, strict=True):
@@ -115,7 +139,7 @@ def test_a_frozen_tail_has_gradients_only_through_the_memory(chunks: list[int]) 
     for frozen in (False, True):
         model.zero_grad()
         with torch.autocast("cpu", torch.bfloat16):  # which keeps copies of weights
-            losses.append(answer_loss(model, samples, reading, frozen_tail=frozen).loss)
+            losses.append(answer_loss(model, samples, reading, REFUSAL, frozen_tail=frozen).loss)
         losses[-1].backward()
         gradients.append({name: p.grad for name, p in model.named_parameters()})
     torch.testing.assert_close(losses[1], losses[0], atol=1e-4, rtol=1e-4)
@@ -135,7 +159,9 @@ def test_gradients_go_through_the_last_chunks_alone() -> None:
     for chunks in (None, 9, 3, 2, 0):
         model.zero_grad()
         with torch.autocast("cpu", torch.bfloat16):  # which keeps copies of weights
-            losses[chunks] = answer_loss(model, samples, reading, gradient_chunks=chunks).loss
+            losses[chunks] = answer_loss(
+                model, samples, reading, REFUSAL, gradient_chunks=chunks
+            ).loss
         losses[chunks].backward()
         gradients[chunks] = {name: p.grad for name, p in model.named_parameters()}
     whole = gradients[None]

@@ -106,6 +106,8 @@ def reading_footprint(
     """The footprint of one reading of a stage."""
     texts = stage.texts(reading)
     questions = texts * stage.questions
+    if recipe.sizes.tail_tokens and reading.tail and reading.chunks and stage.asked_of != "tail":
+        questions *= 2  # of the tail and of the memory, apart
     *before, after = _memory_rows(recipe.sizes, reading)
     row, key, memory_row = _activations(shape, recipe.lora_rank, width)
     tail = reading.tail + reading.tail // recipe.sizes.answering_stride

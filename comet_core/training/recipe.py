@@ -135,7 +135,9 @@ class Stage:
                     rows = self._temporary_rows(
                         size, length * count, self.temporary_share[1], sizes, max_rows
                     )
-                    for tail in self._tails(size):
+                    shortest, longest = self._tails(size)
+                    some = min(1, longest)  # of any length it may be asked apart
+                    for tail in {shortest, shortest or some, longest}:
                         yield Reading([length] * count, tail, rows)
 
     def texts(self, reading: Reading) -> int:

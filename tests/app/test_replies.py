@@ -169,7 +169,7 @@ def test_a_memory_is_opened_a_turn_a_chunk(books: Library, monkeypatch: pytest.M
     answer = books.turns.answer
     monkeypatch.setattr(books.turns, "answer", lambda: turns.append(1) or answer())
     books.ask("harbour", "Who?")  # nothing is written yet
-    assert len(turns) == 3  # for the memory, before its tail nothing, and the tail
+    assert len(turns) == 2  # for the memory, and for its tail
 
 
 def test_all_ways_of_asking_open_a_memory_once(books: Library, opened: list[bool]) -> None:

@@ -53,10 +53,13 @@ class Meter(TorchDispatchMode):
         self.live -= nbytes
 
 
-def batch(chunks: int, size: int, vocabulary: int) -> list[Sample]:
+REFUSAL = [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+def batch(chunks: int, size: int, vocabulary: int, tail: int = 0) -> list[Sample]:
     rng = Random(chunks)
-    tokens = [rng.randrange(vocabulary) for _ in range(chunks * size)]
-    asked = Asked(tokens[:40], tokens[40:48])
+    tokens = [rng.randrange(vocabulary) for _ in range(chunks * size + tail)]
+    asked = Asked(tokens[:40], tokens[40:48], age=0)
     return [Sample(tokens, [asked, asked])]
 
 
@@ -76,7 +79,7 @@ def step(
         disable_input_dtype_casting(model.language_model, active=mixed),
     ):
         result = answer_loss(
-            model, samples, reading, [], checkpointed, gradient_chunks=gradient_chunks
+            model, samples, reading, REFUSAL, checkpointed, gradient_chunks=gradient_chunks
         )
     with meter:
         result.loss.backward()
@@ -103,11 +106,11 @@ def test_checkpointed_memory_grows_with_the_state_alone() -> None:
 @pytest.mark.parametrize("architecture", ["qwen3", "llama"])
 @pytest.mark.parametrize("mixed", [True, False], ids=["bf16", "float32"])
 @pytest.mark.parametrize(
-    ("checkpointed", "graded"),
-    [(True, None), (False, None), (False, 2)],
-    ids=["checkpointed", "whole", "truncated"],
+    ("checkpointed", "graded", "tail"),
+    [(True, None, 0), (False, None, 0), (False, 2, 0), (False, None, 200)],
+    ids=["checkpointed", "whole", "truncated", "apart"],
 )
-def test_the_estimate_is_what_is_measured(architecture, mixed, checkpointed, graded) -> None:
+def test_the_estimate_is_what_is_measured(architecture, mixed, checkpointed, graded, tail) -> None:
     config = AutoConfig.for_model(
         architecture,
         vocab_size=300,
@@ -119,7 +122,7 @@ def test_the_estimate_is_what_is_measured(architecture, mixed, checkpointed, gra
         head_dim=32,
         max_position_embeddings=4096,
     )
-    sizes = CometConfig(chunk_size=128, stride=8, global_rows=32, temporary_rows=64)
+    sizes = CometConfig(128, stride=8, global_rows=32, temporary_rows=64, tail_tokens=tail)
     stage = Stage("s", [128], (4, 4), step_tokens=1, questions=2, gradient_chunks=graded)
     recipe = Recipe(sizes, [stage], [], lora_rank=4, checkpoint_chunks=checkpointed)
     backbone = AutoModelForCausalLM.from_config(
@@ -127,8 +130,8 @@ def test_the_estimate_is_what_is_measured(architecture, mixed, checkpointed, gra
     )
     add_lora(backbone, recipe.lora_rank)
     model = CometModel(backbone, sizes)
-    reading = Reading([128] * 4, 0, temporary_rows=64)
-    meter = step(model, batch(4, 128, 300), reading, checkpointed, mixed, graded)
+    reading = Reading([128] * 4, tail, temporary_rows=64)
+    meter = step(model, batch(4, 128, 300, tail), reading, checkpointed, mixed, graded)
     trained = [p for p in model.parameters() if p.requires_grad]
     gradients = sum(p.nbytes for p in trained)  # counted among what is trained
     shape = shape_of(config, recipe)

@@ -115,6 +115,7 @@ class _Record:
             "first_piece_seconds": self.first_piece,
             "seconds": self.whole,
             "chances": [[piece, chance] for piece, chance in answer.chances],
+            "remembered": answer.remembered,
             "stopped": self.stopped,
         }
 
@@ -156,7 +157,8 @@ class Reply(Iterator[str]):
         tokens_read, memory_tokens: of the document, and what remains of them for the question.
         resumed_seconds, first_piece_seconds, seconds: from asking until the memory was opened, text
         came, the answer had ended; the latter two None before. chances: of each token written the
-        text and the probability the model gave it. stopped: whether it was closed before its end.
+        text and the probability the model gave it. remembered: as in
+        `comet_core.generation.Answer`. stopped: whether it was closed before its end.
         """
         return self._record.details(self._answer)
 

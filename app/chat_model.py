@@ -175,6 +175,7 @@ class _Comet(BaseModel):
                 "model_name": self.model_name,
                 "fingerprint": source.fingerprint,
                 "finish_reason": answer.finish,
+                "remembered": answer.details["remembered"],
                 "usage": _usage(source.tokens, answer),
             }
 

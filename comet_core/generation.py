@@ -55,10 +55,13 @@ class Turn(NamedTuple):
 
 
 class Written(NamedTuple):
-    """A token of an answer, and the probability at temperature 1 that the model gave it."""
+    """A token of an answer, the probability at temperature 1 that the model gave it, and where it
+    comes from, as in `Prefix.remembered`.
+    """
 
     token: int
     chance: float
+    remembered: bool | None
 
 
 class Answer(Iterator[str]):
@@ -67,7 +70,9 @@ class Answer(Iterator[str]):
     input_tokens: those of question and history. output_tokens: those written so far. chances: the
     text that each of these completed, empty where a character needs more, and its probability at
     temperature 1. finish: "stop" if it came to its end, "length" if it was cut at the longest; None
-    before. `turn` is entered for each computation, of a chunk at most.
+    before. remembered: whether it comes from the memory, and not from the tail; None where it may
+    come from either, where it is a refusal, and before it has begun. `turn` is entered for each
+    computation, of a chunk at most.
     """
 
     def __init__(
@@ -83,8 +88,9 @@ class Answer(Iterator[str]):
         self.output_tokens = 0
         self.chances: list[tuple[str, float]] = []
         self.finish: str | None = None
-        refusal, end = prompt.answer(NOT_IN_DOCUMENT)[:-1], prompt.end
-        written = generate(model, start, asked, end, sampling, turn, refusal)
+        self.remembered: bool | None = None
+        self._refusal = prompt.answer(NOT_IN_DOCUMENT)[:-1]
+        written = generate(model, start, asked, prompt.end, sampling, turn, self._refusal)
         text = self._text(prompt, written, sampling.max_tokens)
         self._pieces = self._ended(_until(sampling.stop, text))
 
@@ -101,8 +107,9 @@ class Answer(Iterator[str]):
         """Text as it grows; a character whose bytes are not all there yet waits for the rest."""
         ids: list[int] = []
         shown = ""
-        for token, chance in written:
+        for token, chance, remembered in written:
             ids.append(token)
+            self.remembered = None if ids == self._refusal else remembered
             text = prompt.decode(ids)
             piece = ""
             if text.startswith(shown) and not text.endswith("\N{REPLACEMENT CHARACTER}"):
@@ -184,7 +191,7 @@ def _other_than(refusal: Sequence[int], written: Iterator[Written]) -> list[Writ
     begun: list[Written] = []
     for token in written:
         begun.append(token)
-        if [t for t, _ in begun] != list(refusal[: len(begun)]):
+        if [one.token for one in begun] != list(refusal[: len(begun)]):
             return begun
     return begun if len(begun) < len(refusal) else None
 
@@ -200,7 +207,7 @@ def _write(
         token = choose(logits)
         if token == end:
             return
-        yield Written(token, float(logits.float().softmax(-1)[token]))
+        yield Written(token, float(logits.float().softmax(-1)[token]), fork.remembered)
         if written < longest:
             logits = fork.step(token)
 
@@ -216,6 +223,7 @@ class Fork:
     def __init__(self, model: CometModel, start: Prefix, turn: ChunkTurn = nullcontext) -> None:
         self.model = model
         self.turn = turn
+        self.remembered = start.remembered
         self.memory: Memory = start.memory
         self.chunk: list[int] = list(start.tail)
         self.cache: DynamicCache | None = start.cache()

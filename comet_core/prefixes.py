@@ -40,6 +40,14 @@ class Prefix:
     otherwise: Prefix | None = None
 
     @property
+    def remembered(self) -> bool | None:
+        """Whether what is told from here comes from the memory, and not from the tail; None where
+        it may come from either.
+        """
+        rows = self.memory[0].rows > 0
+        return None if rows and self.tail else rows
+
+    @property
     def memory_rows(self) -> int:
         """Memory rows a layer that an answer may come from."""
         return self.memory[0].rows + (self.otherwise.memory_rows if self.otherwise else 0)

@@ -82,6 +82,8 @@ def status_line(details: Mapping[str, Any] | None) -> str:
     if "tokens_read" in details:
         seconds = _seconds(details.get("resumed_seconds"))
         parts.append(text.RESUMED.format(tokens=f"{details['tokens_read']:,}", resumed=seconds))
+    if details.get("remembered") is not None:
+        parts.append(text.REMEMBERED if details["remembered"] else text.SEEN)
     if details.get("first_piece_seconds") is not None and details.get("seconds") is not None:
         first, whole = _seconds(details["first_piece_seconds"]), _seconds(details["seconds"])
         parts.append(text.WRITTEN.format(first=first, seconds=whole))

@@ -129,7 +129,7 @@ def test_a_document_that_is_being_read_says_so(books: Library, tmp_path: Path) -
 def test_metadata_stands_on_one_chunk_of_a_stream(chat: ChatComet, books: Library) -> None:
     chunks = list(chat.stream(QUESTION))
     assert len(chunks) > 3
-    for field in ("model_name", "fingerprint", "finish_reason"):
+    for field in ("model_name", "fingerprint", "finish_reason", "remembered"):
         assert sum(field in chunk.response_metadata for chunk in chunks) == 1
     assert sum(chunk.usage_metadata is not None for chunk in chunks) == 1
     whole, spec = merged(chunks), books.model.spec

@@ -95,6 +95,24 @@ def test_sampling_says_what_cannot_be(field: str, value: float) -> None:
 # What is told beside the text
 
 
+def test_an_answer_says_whether_it_is_remembered(state) -> None:
+    holding = make_model(
+        vocabulary=len(PROMPT.tokenizer), chunk_size=40, temporary_rows=12, tail_tokens=50
+    )
+    *_, held = read(holding, empty_state(holding), PROMPT.text("It was a dark night. " * 9))
+    for model, start, remembered in (
+        (MODEL, state, None),  # memory and tail stand in one chunk
+        (MODEL, MemoryState(state.memory), True),
+        (holding, held, False),
+        (holding, MemoryState(held.memory), True),
+        (holding, empty_state(holding), False),
+    ):
+        written = answer(model, PROMPT, start, "Why?", (), Sampling(max_tokens=5))
+        assert written.remembered is None
+        list(written)
+        assert written.remembered is remembered
+
+
 @given(
     stops=st.lists(st.text("ab é", min_size=1, max_size=3), max_size=2),
     longest=st.integers(1, 40),
@@ -121,7 +139,7 @@ def test_chances_are_those_of_temperature_one(state) -> None:
     fork = Fork(MODEL, open_state(MODEL, state))
     with torch.inference_mode():
         logits = fork.read(asked[0])
-        tokens = [token for token, _ in generate(MODEL, state, asked, PROMPT.end, sampling)]
+        tokens = [one.token for one in generate(MODEL, state, asked, PROMPT.end, sampling)]
         for token, (_, chance) in zip(tokens, written.chances, strict=True):
             assert chance == pytest.approx(logits.double().softmax(0)[token].item(), rel=1e-5)
             logits = fork.step(token)

@@ -85,7 +85,7 @@ def test_reading_does_not_depend_on_the_batch(model: CometModel, texts: list[lis
 
 
 def tokens(written: Iterator[Written]) -> list[int]:
-    return [token for token, _ in written]
+    return [one.token for one in written]
 
 
 @settings(deadline=None, max_examples=30)
@@ -160,7 +160,7 @@ def test_what_the_tail_refuses_is_asked_of_the_memory(text, asked, longest) -> N
         sampling = Sampling(max_tokens=longest)
         return list(generate(HOLDING, start, [asked], end, sampling, refusal=refusal))
 
-    *refusal, end = (token for token, _ in told(tail, -1, []))
+    *refusal, end = tokens(told(tail, -1, []))
     if end not in refusal:
         assert told(state, end, refusal) == told(memory, end, [])
     other = [*refusal, end + 1]

@@ -201,6 +201,9 @@ def test_the_status_line_says_what_the_model_did() -> None:
         "Resumed from a memory of 157,204 tokens in 0.2 s. "
         "First word after 0.4 s, the whole answer in 3.2 s. You stopped this answer."
     )
+    for remembered, words in ((True, [text.REMEMBERED]), (False, [text.SEEN]), (None, [])):
+        line = chat_view.status_line(details | {"remembered": remembered})
+        assert [said for said in (text.REMEMBERED, text.SEEN) if said in line] == words
     details["resumed_seconds"] = 0.0123
     assert "tokens in 0.01 s." in chat_view.status_line(details)
     assert chat_view.status_line(None) == ""

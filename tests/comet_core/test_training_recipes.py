@@ -47,7 +47,8 @@ def config_of(name: str) -> PreTrainedConfig:
 
 def small(recipe: Recipe) -> Recipe:
     """The recipe with chunks, tails and memories of a tiny model, a step a stage."""
-    sizes = CometConfig(chunk_size=128, stride=4, global_rows=4, temporary_rows=64, adapter_rank=2)
+    held = min(100, recipe.sizes.tail_tokens)
+    sizes = CometConfig(128, 4, 4, temporary_rows=64, adapter_rank=2, tail_tokens=held)
     stages = [
         replace(
             stage,

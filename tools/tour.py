@@ -14,7 +14,7 @@ COMET_READER = Path(sys.executable).with_name("comet-reader")
 BOOK = Path(__file__).parent.parent / "samples" / "the-light-on-marrow-rock.pdf"
 QUESTIONS = (
     "Who was the first curator of the museum?",
-    "What was the official number of the lifeboat?",
+    "Which number was stamped on the signal gun?",
     "On which date was the museum opened?",
 )
 

@@ -26,7 +26,7 @@ IMAGES = ROOT / "docs" / "images"
 READING_MS = 30 * 60 * 1000.0  # a whole book, on a machine that is busy with other things
 QUESTIONS = (
     "Who was the first curator of the museum?",
-    "What was the official number of the lifeboat?",
+    "Which number was stamped on the signal gun?",
 )
 
 

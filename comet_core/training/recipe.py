@@ -57,7 +57,7 @@ class Stage:
     """
     frozen_tail: bool = False
     """Read the tail without gradients, in a third of the time: what learns then is the memory and
-    how it is asked, behind however long a tail."""
+    how both are asked, of however long a tail."""
     gradient_chunks: int | None = None
     """Gradients only through so many last chunks (truncated backpropagation through time), for
     texts of many; None: through all."""

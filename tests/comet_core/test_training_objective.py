@@ -16,8 +16,6 @@ from comet_core.training.objective import answer_loss
 from comet_core.training.samples import Asked, FactSampler, Reading, passages
 
 PROMPT = PromptFormat(make_tokenizer(CONTROL))
-
-
 REFUSAL = PROMPT.answer(NOT_IN_DOCUMENT)
 
 

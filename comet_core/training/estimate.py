@@ -119,7 +119,8 @@ def reading_footprint(
     ]
     recited = texts * stage.passages
     asked = questions * QUESTION_TOKENS + recited * PASSAGE
-    asking = row * asked + key * (asked + texts * (after + tail))
+    seen = recipe.sizes.global_rows + texts * (after - recipe.sizes.global_rows)  # if together
+    asking = row * asked + key * (asked + texts * ((seen if stage.together else after) + tail))
     held = texts * tail * (key if stage.frozen_tail else row + key)
     answers = shape.layers * (asking + held + texts * memory_row * after)
     answered = questions * ANSWER_TOKENS + recited * (PASSAGE - CUE)

@@ -70,7 +70,7 @@ def answer_loss(
     memory = _read(model, read, reading, checkpointed, gradient_chunks)
     if together:
         memory, tail = joined(memory), tail[-1:]
-        samples = [Sample([], [asked for sample in samples for asked in sample.asked])]
+        samples = [sample for sample in samples if sample.asked]
     if model.config.tail_tokens and reading.chunks and reading.tail:
         return _ask_apart(model, memory, tail, samples, refusal, frozen_tail)
     return _ask_behind(model, memory, tail, samples, frozen_tail)
@@ -104,8 +104,10 @@ def _ask_apart(
             continue
         rows = sorted({row for row, _ in part.values()})
         chosen = [Sample([], [a for own, a in part.values() if own == row]) for row in rows]
-        index = torch.tensor(rows, device=model.device)
-        told = _ask_behind(model, select(held, index), text[index], chosen, frozen_tail)
+        if len(text) > 1:  # not all of one memory
+            index = torch.tensor(rows, device=model.device)
+            held, text = select(held, index), text[index]
+        told = _ask_behind(model, held, text, chosen, frozen_tail)
         numbers = torch.tensor(list(part), device=model.device)
         losses = losses.index_add(0, numbers, told.losses)
         wrong = wrong.index_add(0, numbers, (~told.right).to(wrong.dtype))
@@ -116,11 +118,15 @@ def _ask_apart(
 def _ask_behind(
     model: CometModel, memory: Memory, tail: Tensor, samples: Sequence[Sample], frozen_tail: bool
 ) -> Objective:
-    """Ask all questions behind a memory and a tail (B, n), which may be empty."""
+    """Ask all questions behind a memory and a tail (B, n), which may be empty; of one memory those
+    of every sample in a row of their own, which takes less than all in one.
+    """
     cache = model.prefix(memory)
     held = tail.shape[1]
     if held:
         _open_tail(model, cache, tail, frozen_tail)
+    if len(samples) > len(tail):
+        cache.batch_repeat_interleave(len(samples))
     return _ask(
         model,
         samples,

@@ -53,8 +53,8 @@ class Stage:
     that, or in the tail, which none has taken up yet."""
     tail: tuple[int, int] | None = None
     """Tokens of the tail, as many texts with 500 to 1,000 as with 1,000 to 2,000; None: less than
-    half a chunk, or often none, and for questions about the tail a quarter of a chunk to a chunk.
-    """
+    half a chunk, or often none (always, of what was read, where the model holds a tail: it is asked
+    apart), and for questions about the tail a quarter of a chunk to a chunk."""
     frozen_tail: bool = False
     """Read the tail without gradients, in a third of the time: what learns then is the memory and
     how both are asked, of however long a tail."""
@@ -123,7 +123,7 @@ class Stage:
         share = rng.uniform(*self.temporary_share)
         return Reading(
             chunks=chunks,
-            tail=self._tail(rng, size),
+            tail=self._tail(rng, size, sizes),
             temporary_rows=self._temporary_rows(size, sum(chunks), share, sizes, max_rows),
         )
 
@@ -135,7 +135,7 @@ class Stage:
                     rows = self._temporary_rows(
                         size, length * count, self.temporary_share[1], sizes, max_rows
                     )
-                    shortest, longest = self._tails(size)
+                    shortest, longest = self._tails(size, sizes)
                     some = min(1, longest)  # of any length it may be asked apart
                     for tail in {shortest, shortest or some, longest}:
                         yield Reading([length] * count, tail, rows)
@@ -151,18 +151,20 @@ class Stage:
         wanted = max(-(-size // sizes.stride), round(share * read / sizes.stride))
         return min(wanted, free_rows(self, size, sizes, max_rows))
 
-    def _tail(self, rng: Random, size: int) -> int:
-        shortest, longest = self._tails(size)
+    def _tail(self, rng: Random, size: int, sizes: CometConfig) -> int:
+        shortest, longest = self._tails(size, sizes)
         if self.tail is not None:
             return round(shortest * (longest / shortest) ** rng.random())
         if self.asked_of == "tail":
             return rng.randint(shortest, longest)
         return rng.choice([0, 0, rng.randint(shortest, longest)])
 
-    def _tails(self, size: int) -> tuple[int, int]:
+    def _tails(self, size: int, sizes: CometConfig) -> tuple[int, int]:
         """The shortest and the longest tail behind chunks of `size`."""
         if self.tail is not None:
             return self.tail
+        if sizes.tail_tokens and self.asked_of in ("read", "old"):
+            return 0, 0
         return (size // 4, size - 1) if self.asked_of == "tail" else (0, max(0, size // 2 - 1))
 
     @property

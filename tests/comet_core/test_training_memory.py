@@ -70,6 +70,7 @@ def step(
     checkpointed: bool,
     mixed: bool,
     gradient_chunks: int | None = None,
+    together: bool = False,
 ) -> Meter:
     """Forward and backward of one training step, as the loop does it."""
     meter = Meter()
@@ -79,7 +80,13 @@ def step(
         disable_input_dtype_casting(model.language_model, active=mixed),
     ):
         result = answer_loss(
-            model, samples, reading, REFUSAL, checkpointed, gradient_chunks=gradient_chunks
+            model,
+            samples,
+            reading,
+            REFUSAL,
+            checkpointed,
+            gradient_chunks=gradient_chunks,
+            together=together,
         )
     with meter:
         result.loss.backward()
@@ -106,11 +113,19 @@ def test_checkpointed_memory_grows_with_the_state_alone() -> None:
 @pytest.mark.parametrize("architecture", ["qwen3", "llama"])
 @pytest.mark.parametrize("mixed", [True, False], ids=["bf16", "float32"])
 @pytest.mark.parametrize(
-    ("checkpointed", "graded", "tail"),
-    [(True, None, 0), (False, None, 0), (False, 2, 0), (False, None, 200)],
-    ids=["checkpointed", "whole", "truncated", "apart"],
+    ("checkpointed", "graded", "tail", "texts"),
+    [
+        (True, None, 0, 1),
+        (False, None, 0, 1),
+        (False, 2, 0, 1),
+        (False, None, 200, 1),
+        (False, None, 0, 8),
+    ],
+    ids=["checkpointed", "whole", "truncated", "apart", "together"],
 )
-def test_the_estimate_is_what_is_measured(architecture, mixed, checkpointed, graded, tail) -> None:
+def test_the_estimate_is_what_is_measured(
+    architecture, mixed, checkpointed, graded, tail, texts
+) -> None:
     config = AutoConfig.for_model(
         architecture,
         vocab_size=300,
@@ -123,7 +138,11 @@ def test_the_estimate_is_what_is_measured(architecture, mixed, checkpointed, gra
         max_position_embeddings=4096,
     )
     sizes = CometConfig(128, stride=8, global_rows=32, temporary_rows=64, tail_tokens=tail)
-    stage = Stage("s", [128], (4, 4), step_tokens=1, questions=2, gradient_chunks=graded)
+    together = float(texts > 1)
+    stage = Stage(
+        "s", [128], (4, 4), step_tokens=texts * 512, questions=2, gradient_chunks=graded,
+        together=together,
+    )  # fmt: skip
     recipe = Recipe(sizes, [stage], [], lora_rank=4, checkpoint_chunks=checkpointed)
     backbone = AutoModelForCausalLM.from_config(
         config, dtype=torch.bfloat16 if mixed else torch.float32
@@ -131,7 +150,8 @@ def test_the_estimate_is_what_is_measured(architecture, mixed, checkpointed, gra
     add_lora(backbone, recipe.lora_rank)
     model = CometModel(backbone, sizes)
     reading = Reading([128] * 4, tail, temporary_rows=64)
-    meter = step(model, batch(4, 128, 300, tail), reading, checkpointed, mixed, graded)
+    samples = batch(4, 128, 300, tail) * texts
+    meter = step(model, samples, reading, checkpointed, mixed, graded, texts > 1)
     trained = [p for p in model.parameters() if p.requires_grad]
     gradients = sum(p.nbytes for p in trained)  # counted among what is trained
     shape = shape_of(config, recipe)

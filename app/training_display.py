@@ -44,8 +44,9 @@ class TrainingDisplay:
 
     def update(self, report: StepReport, steps_left: int | None) -> None:
         """Show a step; the loss is smoothed over about twenty. steps_left: at most, if known."""
-        before = report.loss if self._loss is None else self._loss
-        self._loss = 0.95 * before + 0.05 * report.loss
+        loss = report.recited if report.loss is None else report.loss
+        assert loss is not None  # a step asks something
+        self._loss = loss if self._loss is None else 0.95 * self._loss + 0.05 * loss
         self._tokens += report.tokens
         self._steps += 1
         line = self._line(report, steps_left)

@@ -25,7 +25,7 @@ def plot_metrics(metrics: Path) -> Path | None:
     above.set_ylabel("loss")
     above.legend(loc="upper right")
     for task in sorted({s["task"] for s in steps}):
-        chosen = [s for s in steps if s["task"] == task]
+        chosen = [s for s in steps if s["task"] == task and s["right"] is not None]
         below.plot(
             [s["step"] for s in chosen],
             _smooth([s["right"] for s in chosen]),

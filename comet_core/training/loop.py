@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from peft.helpers import disable_input_dtype_casting
 from safetensors import SafetensorError
+from torch import Tensor
 from torch.nn import ParameterList
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -236,9 +237,9 @@ class Trainer:
             stage_number=self.stage_number,
             stage=self.stage.name,
             task=step.task if step.stage is self.stage else "mixed",
-            loss=round(result.losses[~told].mean().item(), 4),
-            recited=round(result.losses[told].mean().item(), 4) if told.any() else None,
-            right=sum(right) / len(right),
+            loss=_mean(result.losses[~told]),
+            recited=_mean(result.losses[told]),
+            right=sum(right) / len(right) if right else None,
             score=sum(self.judged) / max(1, len(self.judged)),
             ages=ages,
             unanswerable=unanswerable,
@@ -286,6 +287,10 @@ class Trainer:
         )
         used_up = stage.max_steps is not None and self.stage_step >= stage.max_steps
         return self.stage_number + (mastered or used_up)
+
+
+def _mean(losses: Tensor) -> float | None:
+    return round(losses.mean().item(), 4) if len(losses) else None
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from comet_core import default_model
 from comet_core.config import CometConfig
 from comet_core.errors import CometError
 from comet_core.training.facts import MAKERS
-from comet_core.training.samples import Part, Reading
+from comet_core.training.samples import CUE, Part, Reading
 
 QUESTION_ROWS = 256  # left behind a text for a question and its answer
 
@@ -40,7 +40,7 @@ class Stage:
     kinds: list[str] = field(default_factory=lambda: list(MAKERS))
     facts: tuple[int, int] = (1, 1)
     questions: int = 1
-    """Questions asked of a text at most, all of one reading."""
+    """Questions asked of a text at most, all of one reading; 0: only passages are."""
     qa_share: float = 0.0
     """Share of steps whose questions are people's questions about real documents."""
     passages: int = 0
@@ -86,14 +86,21 @@ class Stage:
         if self.qa_share == 1 and self.max_steps is None:
             raise ValueError("only answers about facts are judged: a qa_share of 1 needs max_steps")
         sizes = {f"chunk_sizes[{n}]": size for n, size in enumerate(self.chunk_sizes)}
-        counts = {name: getattr(self, name) for name in ("questions", "step_tokens", "judged")}
+        if self.questions == 0 and self.max_steps is None:
+            raise ValueError("only answers about facts are judged: questions = 0 needs max_steps")
+        if self.questions == 0 and min(self.chunk_sizes, default=0) < 4 * CUE:
+            raise ValueError(f"passages alone need chunks of at least {4 * CUE} tokens")
+        counts = {name: getattr(self, name) for name in ("step_tokens", "judged")}
         for name, count in (sizes | counts | {"facts": self.facts[0]}).items():
             if count < 1:
                 raise ValueError(f"{name} must be at least 1, got {count}")
         if not self.chunk_sizes:
             raise ValueError("a stage needs at least one of chunk_sizes")
-        if self.passages < 0:
-            raise ValueError(f"passages must not be negative, got {self.passages}")
+        for name in ("questions", "passages"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.questions + self.passages == 0:
+            raise ValueError("a stage asks something: questions or passages")
         if self.chunks[0] < 0:
             raise ValueError(f"a text has no chunk or some, got {self.chunks[0]}")
         if self.temporary_share[0] < 0:

@@ -12,8 +12,9 @@ from comet_core.training.samples import Asked
 class StepReport:
     """One step.
 
-    loss: of answers to questions; recited: of passages, where any were asked for.
-    right: share of this step's answers entirely right; score: of the last judged ones about facts.
+    loss: of answers to questions; recited: of passages; None where none were asked for.
+    right: share of this step's answers entirely right, or None; score: of the last judged ones
+    about facts.
     ages: [right, asked] by age in chunks; unanswerable: the same of what the text does not answer.
     tokens: text, questions and answers.
     """
@@ -22,9 +23,9 @@ class StepReport:
     stage_number: int
     stage: str
     task: str
-    loss: float
+    loss: float | None
     recited: float | None
-    right: float
+    right: float | None
     score: float
     ages: dict[int, list[int]]
     unanswerable: list[int]

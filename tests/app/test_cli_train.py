@@ -23,11 +23,19 @@ global_rows = 4
 temporary_rows = 8
 adapter_rank = 2
 [[stages]]
-name = "only"
+name = "passages"
+chunk_sizes = [64]
+chunks = [1, 2]
+questions = 0
+passages = 1
+step_tokens = 256
+max_steps = 1
+[[stages]]
+name = "facts"
 chunk_sizes = [64]
 chunks = [1, 2]
 step_tokens = 256
-max_steps = 3
+max_steps = 2
 """
 MAIN = "from app.cli import main; main()"
 TEXT = "It rained on the town. Anna slept in the house by the sea. " * 60
@@ -72,7 +80,7 @@ def test_train_goes_on_and_its_weights_can_be_measured(comet, data: Path, tiny_m
         assert (data / "run" / "metrics.png").read_bytes().startswith(b"\x89PNG")
 
     dry = comet(*train, "--dry-run")
-    assert dry.returncode == 0 and "only" in dry.stdout and "GB in all" in dry.stdout
+    assert dry.returncode == 0 and "passages" in dry.stdout and "GB in all" in dry.stdout
 
     train[train.index(data / "run")] = data / "top"
     topped = comet(*train, "--ceiling-of", data / "run")

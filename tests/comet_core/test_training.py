@@ -139,6 +139,16 @@ def test_a_share_of_steps_is_asked_together(
         assert last and earlier == (not together)
 
 
+def test_passages_may_be_all_that_is_asked_for(start_run, tmp_path: Path) -> None:
+    recipe = RECIPE.replace("passages = 2", "passages = 2\nquestions = 0")
+    (tmp_path / "recipe.toml").write_text(recipe)
+    reports = [r for r in start_run("passages").run() if r.stage == "second"]
+    assert len(reports) == 4
+    for report in reports:
+        assert report.recited is not None and report.loss is None and report.right is None
+        assert report.ages == {} and report.unanswerable == [0, 0]
+
+
 def test_an_earlier_stage_stays_in_the_mix(start_run, tmp_path: Path) -> None:
     recipe = RECIPE.replace('name = "second"', 'name = "second"\nmixed_with = {first = 0.5}')
     (tmp_path / "recipe.toml").write_text(recipe.replace("max_steps = 4", "max_steps = 12"))
@@ -168,7 +178,18 @@ def test_an_earlier_stage_stays_in_the_mix(start_run, tmp_path: Path) -> None:
         (RECIPE.replace("chunk_sizes = [64]", "chunk_sizes = [0]"), "at least 1, got 0"),
         (RECIPE.replace("chunk_sizes = [64]", "chunk_sizes = []"), "one of chunk_sizes"),
         (RECIPE.replace('name = "first"', 'name = "first"\njudged = 0'), "judged must be"),
-        (RECIPE.replace('name = "first"', 'name = "first"\nquestions = 0'), "questions must be"),
+        (RECIPE.replace('name = "first"', 'name = "first"\nquestions = -1'), "questions must not"),
+        (RECIPE.replace("qa_share = 0.5", "questions = 0"), "asks something"),
+        (
+            RECIPE.replace("qa_share = 0.5\nmax_steps = 4", "questions = 0\npassages = 1"),
+            "questions = 0 needs max_steps",
+        ),
+        (
+            RECIPE.replace("chunk_sizes = [64]", "chunk_sizes = [20]").replace(
+                "qa_share = 0.5", "questions = 0\npassages = 1"
+            ),
+            "of at least 32 tokens",
+        ),
         (RECIPE.replace("warmup_steps = ", "warmup_steps = -"), "warmup_steps must be"),
         (RECIPE.replace('name = "first"', 'name = "first"\nkinds = ["nmber"]'), "got nmber"),
         (

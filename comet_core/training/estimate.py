@@ -117,7 +117,8 @@ def reading_footprint(
         texts * shape.layers * (row * live + key * (live + memory) + memory_row * memory)
         for live, memory in zip(_live(recipe.sizes, reading)[graded], before, strict=True)
     ]
-    recited = texts * stage.passages
+    begin, stop = reading.part(stage.asked_of)
+    recited = texts * min(stage.passages, -(-(stop - begin) // PASSAGE))
     asked = questions * QUESTION_TOKENS + recited * PASSAGE
     seen = recipe.sizes.global_rows + texts * (after - recipe.sizes.global_rows)  # if together
     asking = row * asked + key * (asked + texts * ((seen if stage.together else after) + tail))

@@ -53,9 +53,10 @@ def open_run(
     placement = choose_placement(device, dtype)
     source = backbone_directory(recipe.backbone, cache)
     language_model = load_backbone(source, placement.dtype)
-    longest = max(stage.longest_chunk for stage in recipe.stages)
-    if placement.device.type == "cpu" and ceiling_of is None and longest < LONG_CHUNK:
-        # On short chunks torch's fused attention trains slower there.
+    short = all(stage.longest_chunk < LONG_CHUNK and not stage.together for stage in recipe.stages)
+    if placement.device.type == "cpu" and ceiling_of is None and short:
+        # On short chunks torch's fused attention trains slower there. It keeps no scores, though,
+        # and those of questions about many texts take more memory than all else.
         language_model.set_attn_implementation("eager")
     torch.manual_seed(recipe.seed)
     add_lora(language_model, recipe.lora_rank)

@@ -18,6 +18,7 @@ from comet_core.evaluation.readers import Exam, Reader, Watcher, ask
 from comet_core.evaluation.score import contains, exact_match
 from comet_core.prompt import PromptFormat
 from comet_core.training.facts import Fact, make_facts
+from comet_core.training.samples import ends_sentence
 
 DEPTHS = 10
 ANSWER_TOKENS = 24
@@ -155,12 +156,11 @@ def _planted(
     prompt: PromptFormat,
 ) -> tuple[list[int], tuple[Planted, ...]]:
     """The filler with the statements in it, and where each fact is."""
-    stop = prompt.text("Yes.")[-1]
     placed = []
     for i in range(len(made)):
         depth = (number + i * DEPTHS // len(made)) % DEPTHS
         spot = round((depth + rng.random()) / DEPTHS * len(filler))
-        while spot and filler[spot - 1] != stop:
+        while spot and not ends_sentence(prompt, filler, spot):
             spot -= 1
         placed.append((spot, i))
     placed.sort()

@@ -7,6 +7,7 @@ model.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,8 @@ from comet_core.training.facts import Fact, make_facts
 
 PASSAGE, CUE = 64, 8  # tokens of a passage, and those of them that ask for the rest
 TRIES = 20  # at drawing a question that a text does not answer, or a fact that fits in it
+ABBREVIATED = {"mr", "mrs", "ms", "dr", "st", "no", "esq", "messrs", "rev", "col", "capt", "prof"}
+WORD_TOKENS = 6  # at least those of the longest of these
 
 
 Part = Literal["text", "read", "old", "tail"]
@@ -114,6 +117,17 @@ def passages(
     ]
 
 
+def ends_sentence(prompt: PromptFormat, tokens: Sequence[int], spot: int) -> bool:
+    """Whether a sentence ends before token `spot` of a text: behind a full stop that is not of an
+    abbreviation, an initial or a number's digit.
+    """
+    if spot == 0 or tokens[spot - 1] != prompt.text("Yes.")[-1]:
+        return False
+    before = prompt.decode(tokens[max(0, spot - 1 - WORD_TOKENS) : spot - 1])
+    word = re.split(r"\W", before)[-1]
+    return len(word) > 1 and word.casefold() not in ABBREVIATED
+
+
 def _unanswerable(prompt: PromptFormat, question: str) -> Asked:
     return Asked(prompt.question(question), prompt.answer(NOT_IN_DOCUMENT), answerable=False)
 
@@ -124,8 +138,6 @@ class FactSampler:
     def __init__(self, prompt: PromptFormat, texts: Sequence[TokenizedDocument]) -> None:
         self.prompt = prompt
         self.texts = [text.tokens for text in texts]
-        full_stop = prompt.text("Yes.")[-1]
-        self._ends = {full_stop}
 
     def sample(
         self,
@@ -202,7 +214,7 @@ class FactSampler:
         """A place between two sentences near a uniformly chosen position from `begin` to `stop`."""
         spot = rng.randint(begin, stop)
         for near in range(spot, max(begin, spot - 40), -1):
-            if filler[near - 1] in self._ends:
+            if ends_sentence(self.prompt, filler, near):
                 return near
         return spot
 

@@ -81,6 +81,16 @@ def test_planted_texts_hold_their_facts_where_they_say(loaded: LoadedModel, coun
             assert spot == 0 or said[spot - 1] == "."
 
 
+def test_no_fact_stands_in_the_middle_of_a_sentence(loaded: LoadedModel) -> None:
+    sentence = "Messrs. Hall of No. 4, see 1.E.8. of Mrs. J. Hill, slept. "
+    text = Text(("book",), tokens_of(loaded, sentence * 60))
+    for document in plant_facts(loaded.prompt, [text], Plan([900], ["name"], 2, 10, 1)):
+        said = loaded.prompt.decode(document.tokens)
+        for fact in facts_of(document):
+            spot = said.index(f" {fact.statement}")
+            assert spot == 0 or said[:spot].endswith(("slept.", facts_of(document)[0].statement))
+
+
 def test_thirty_two_facts_of_all_kinds_are_all_there(loaded: LoadedModel) -> None:
     text = Text(("book",), tokens_of(loaded, "It rained. We slept. " * 400))
     (document,) = plant_facts(loaded.prompt, [text], Plan([6000], list(MAKERS), 32, 1, seed=3))

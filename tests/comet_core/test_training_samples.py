@@ -29,6 +29,7 @@ from comet_core.training.samples import (
     QuestionSampler,
     Reading,
     TextTooShort,
+    ends_sentence,
     passages,
 )
 
@@ -105,6 +106,13 @@ def test_a_part_of_a_long_section_is_asked_about() -> None:
     assert sample is not None and 3 < len(sample.asked) < 90
     held = PROMPT.decode(sample.tokens)
     assert all(PROMPT.decode(asked.answer) in held for asked in sample.asked)
+
+
+@pytest.mark.parametrize("stop", ["Mr", "At No", "MESSRS", "Ada B", "in 1.E.8", "in 1", "U.S", ""])
+def test_not_every_full_stop_ends_a_sentence(stop: str) -> None:
+    tokens = PROMPT.text(f"He ran. {stop}.")
+    ends = [spot for spot in range(len(tokens) + 1) if ends_sentence(PROMPT, tokens, spot)]
+    assert [PROMPT.decode(tokens[:spot]) for spot in ends] == ["He ran."]
 
 
 def test_an_answer_in_words_of_its_own_needs_the_whole_section() -> None:

@@ -1,6 +1,7 @@
 """What is drawn to train on: planted facts, people's questions, readings of a stage."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -209,6 +210,14 @@ def test_stage_readings_stay_within_the_stage() -> None:
         assert all(16 <= length <= 64 for length in reading.chunks)
         share = reading.temporary_rows * 4 / sum(reading.chunks)
         assert 0.24 <= share <= 0.51 or reading.temporary_rows in (8, 16)  # a whole chunk
+
+
+def test_what_was_read_is_asked_without_a_tail_where_that_is_asked_apart() -> None:
+    for part, tails in (("read", {0}), ("old", {0}), ("text", set(range(32)))):
+        stage = Stage("s", [64], (1, 1), asked_of=part)
+        for sizes, wanted in ((replace(SIZES, tail_tokens=64), tails), (SIZES, set(range(32)))):
+            drawn = {stage.reading(Random(n), sizes, max_rows=8192).tail for n in range(400)}
+            assert drawn <= wanted and (len(drawn) > 20) == (len(wanted) > 1)
 
 
 @given(seed=st.integers(0, 10_000), facts=st.integers(1, 6))

@@ -117,7 +117,7 @@ def passages(
     ]
 
 
-def ends_sentence(prompt: PromptFormat, tokens: Sequence[int], spot: int) -> bool:
+def ends_sentence(prompt: PromptFormat, tokens: list[int], spot: int) -> bool:
     """Whether a sentence ends before token `spot` of a text: behind a full stop that is not of an
     abbreviation, an initial or a number's digit.
     """

@@ -52,6 +52,11 @@ class PromptFormat:
             return cast(int, self.tokenizer.convert_tokens_to_ids(CHATML_END))
         return cast(int, self.tokenizer.eos_token_id)
 
+    @cached_property
+    def full_stop(self) -> int:
+        """The token of a full stop behind a word."""
+        return self.text("Yes.")[-1]
+
     def text(self, text: str) -> list[int]:
         """Plain text as token ids, none of them a control token."""
         starts = [m.start() + 1 for m in self._added.finditer(text)] if self._added else []

@@ -121,7 +121,7 @@ def ends_sentence(prompt: PromptFormat, tokens: list[int], spot: int) -> bool:
     """Whether a sentence ends before token `spot` of a text: behind a full stop that is not of an
     abbreviation, an initial or a number's digit.
     """
-    if spot == 0 or tokens[spot - 1] != prompt.text("Yes.")[-1]:
+    if spot == 0 or tokens[spot - 1] != prompt.full_stop:
         return False
     before = prompt.decode(tokens[max(0, spot - 1 - WORD_TOKENS) : spot - 1])
     word = re.split(r"\W", before)[-1]

@@ -65,6 +65,12 @@ class Pages:
         """Wait until the chat page comes to rest: what is pressed while it draws itself is lost."""
         self.page.evaluate(SETTLED)
 
+    def press(self, control: Locator) -> None:
+        """Press a control of the chat page."""
+        expect(control).to_be_visible()
+        self.settled()
+        control.click()
+
     def ask(self, question: str) -> None:
         expect(self.question).to_be_visible()
         self.settled()

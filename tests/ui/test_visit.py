@@ -7,6 +7,7 @@ what is to be seen.
 from __future__ import annotations
 
 import os
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,8 @@ def visit(page: Page, url: str, long: Path) -> None:
     expect(row).to_have_count(0)
     anna.job(PDF.name).get_by_role("button", name=text.DISMISS).click()
     anna.send(long)
-    expect(anna.job(long.name)).to_be_visible()
+    goes_on = re.compile("tokens/s|: read ")  # or has ended, if little was left
+    expect(anna.job(long.name)).to_contain_text(goes_on, timeout=READING_MS)
 
     page.get_by_role("button", name=text.SIGN_OUT).click()
     bert = Pages(page)

@@ -36,19 +36,28 @@ class CometConfig:
         default=0,
         metadata={"help": "text tokens at the end that are kept as they are, not read into memory"},
     )
+    window_rows: int = field(
+        default=0,
+        metadata={"help": "rows of the FIFO that are seen at once, in reading and asking; 0: all"},
+    )
     prompt_version: int = PROMPT_VERSION
 
     def __post_init__(self) -> None:
         for name in ("chunk_size", "stride", "global_rows", "adapter_rank"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("temporary_rows", "tail_tokens"):
+        for name in ("temporary_rows", "tail_tokens", "window_rows"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         if self.stride > self.chunk_size:
             raise ValueError(
                 f"stride must not exceed chunk_size={self.chunk_size}, got {self.stride}"
             )
+
+    @property
+    def seen_rows(self) -> int:
+        """Memory rows that are seen at once."""
+        return self.global_rows + min(self.temporary_rows, self.window_rows or self.temporary_rows)
 
     @property
     def answering_size(self) -> int:
@@ -70,8 +79,11 @@ class CometConfig:
         return max(0, tokens - self.tail_tokens) // self.chunk_size
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as plain values, for JSON."""
-        return dataclasses.asdict(self)
+        """The fields as plain values, for JSON. No `window_rows` where there are none: such a model
+        is the one it was before windows were known, and so are its snapshots.
+        """
+        fields = dataclasses.asdict(self)
+        return fields if self.window_rows else {k: fields[k] for k in fields if k != "window_rows"}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> CometConfig:

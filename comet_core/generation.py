@@ -175,13 +175,13 @@ def generate(
         start = open_state(model, start, fold, turn)
     while start.otherwise is not None:
         longest = max(sampling.max_tokens, len(refusal))
-        written = _write(Fork(model, start, turn), asked, end, sampling, longest)
+        written = _write(Fork(model, start, turn), asked, end, sampling, longest, refusal)
         begun = _other_than(refusal, written)
         if begun is not None:
             yield from islice(chain(begun, written), sampling.max_tokens)
             return
         start = start.otherwise
-    yield from _write(Fork(model, start, turn), asked, end, sampling, sampling.max_tokens)
+    yield from _write(Fork(model, start, turn), asked, end, sampling, sampling.max_tokens, refusal)
 
 
 def _other_than(refusal: Sequence[int], written: Iterator[Written]) -> list[Written] | None:
@@ -197,12 +197,18 @@ def _other_than(refusal: Sequence[int], written: Iterator[Written]) -> list[Writ
 
 
 def _write(
-    fork: Fork, asked: Sequence[Sequence[int]], end: int, sampling: Sampling, longest: int
+    fork: Fork,
+    asked: Sequence[Sequence[int]],
+    end: int,
+    sampling: Sampling,
+    longest: int,
+    refusal: Sequence[int],
 ) -> Iterator[Written]:
     """The tokens that follow `asked` in a fork, `longest` at most."""
     choose = _Chooser(sampling, fork.model.device)
     for block in asked:
         logits = fork.read(block)
+    logits = fork.settle(logits, refusal)
     for written in range(1, longest + 1):
         token = choose(logits)
         if token == end:
@@ -225,11 +231,13 @@ class Fork:
         self.turn = turn
         self.remembered = start.remembered
         self.memory: Memory = start.memory
+        self.windows = start.windows
         self.chunk: list[int] = list(start.tail)
         self.cache: DynamicCache | None = start.cache()
 
     def read(self, block: Sequence[int]) -> Tensor:
-        """Read a turn, of one token or more; returns the logits (vocabulary,) of what follows it.
+        """Read a turn, of one token or more; returns the logits of what follows it, (vocabulary,)
+        of every window.
 
         A turn that does not fit behind what the chunk holds, with room for an answer, starts a
         chunk of its own: it is not cut in two unless it is longer than a chunk.
@@ -242,18 +250,30 @@ class Fork:
             self._fold()
         return self._read(block)
 
+    def settle(self, logits: Tensor, refusal: Sequence[int]) -> Tensor:
+        """Go on from the window whose answer is least likely to begin as a refusal, or from the
+        newest if there is none to compare with; `logits` (windows, vocabulary) -> (vocabulary,).
+        """
+        if self.cache is None or self.windows == 1:
+            return logits[0]
+        chances = logits.float().log_softmax(-1)
+        window = int(chances[:, refusal[0]].argmin()) if refusal else self.windows - 1
+        self.cache.batch_select_indices(torch.tensor([window], device=self.model.device))
+        self.windows = 1
+        return logits[window]
+
     def step(self, token: int) -> Tensor:
         """Read one token of an answer; returns the logits (vocabulary,) of what follows it."""
         if len(self.chunk) == self.model.answering_size(self.memory[0].rows):
             self._fold()
-        return self._read([token])
+        return self.settle(self._read([token]), ())
 
     def _read(self, tokens: Sequence[int]) -> Tensor:
         cache = self._open() if self.cache is None else self.cache
-        ids = torch.tensor([tokens], device=self.model.device)
+        ids = torch.tensor([tokens], device=self.model.device).expand(self.windows, -1)
         with self.turn():
             hidden = self.model.answer_hidden(cache, ids, start=len(self.chunk))
-            logits = self.model.backbone.logits(hidden[0, -1])
+            logits = self.model.backbone.logits(hidden[:, -1])
         self.chunk += tokens
         return logits
 
@@ -269,7 +289,8 @@ class Fork:
 
     def _open(self) -> DynamicCache:
         """Start an answering chunk with all that is held."""
-        self.cache = open_chunk(self.model, self.memory, self.chunk, self.turn).cache()
+        opened = open_chunk(self.model, self.memory, self.chunk, self.turn)
+        self.windows, self.cache = opened.windows, opened.cache()
         return self.cache
 
 

@@ -142,6 +142,33 @@ def joined(memory: Memory) -> Memory:
     )
 
 
+def newest_window(memory: Memory, size: int) -> Memory:
+    """A memory with no more than the last `size` rows of its FIFO; as it is for size 0."""
+    return tuple(
+        LayerState(layer.global_state, layer.temporary[:, -size:] if size else layer.temporary)
+        for layer in memory
+    )
+
+
+def windows(memory: Memory, size: int) -> Memory:
+    """A memory of batch size 1 as a batch: its FIFO in windows of `size` rows, oldest first, which
+    overlap by an eighth at least, each with the global memory. As it is, if it has no more rows, or
+    for size 0.
+    """
+    held = memory[0].temporary.shape[1]
+    if size == 0 or held <= size:
+        return memory
+    count = 1 + -(-(held - size) // (size - size // 8))
+    starts = [round(i * (held - size) / (count - 1)) for i in range(count)]
+    return tuple(
+        LayerState(
+            layer.global_state.expand(count, -1, -1),
+            torch.cat([layer.temporary[:, start : start + size] for start in starts]),
+        )
+        for layer in memory
+    )
+
+
 @dataclass(frozen=True)
 class MemoryState:
     """All that is left of one document: constant in size, whatever its length.

@@ -27,7 +27,7 @@ from comet_core.layout import (
     reading_layout,
     side_by_side,
 )
-from comet_core.memory import LayerMemory, LayerState, Memory
+from comet_core.memory import LayerMemory, LayerState, Memory, newest_window
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class CometModel(nn.Module):
 
     def _check_rows(self) -> None:
         c = self.config
-        memory = c.global_rows + c.temporary_rows
+        memory = c.seen_rows
         read = memory + c.chunk_size + -(-c.chunk_size // c.stride) + c.global_rows
         asked = memory + c.chunk_size + c.chunk_size // 4
         tail = c.answering_size + c.answering_size // c.answering_stride
@@ -72,8 +72,11 @@ class CometModel(nn.Module):
             )
 
     def answering_size(self, memory_rows: int = 0) -> int:
-        """Text tokens that a chunk which is answered from holds at most, behind so many rows."""
-        return min(self.config.answering_size, self.backbone.max_rows - memory_rows)
+        """Text tokens that a chunk which is answered from holds at most, behind a memory of so many
+        rows.
+        """
+        seen = min(memory_rows, self.config.seen_rows)
+        return min(self.config.answering_size, self.backbone.max_rows - seen)
 
     @property
     def device(self) -> torch.device:
@@ -101,7 +104,8 @@ class CometModel(nn.Module):
         """
         limit = self.config.temporary_rows if temporary_rows is None else temporary_rows
         layout = reading_layout(token_ids.shape[1], self.config.stride, self.config.global_rows)
-        outputs = self._run(self._embed(token_ids, layout), self.prefix(memory))
+        seen = newest_window(memory, self.config.window_rows)
+        outputs = self._run(self._embed(token_ids, layout), self.prefix(seen))
         device = self.device
         compression, readout = layout.compression.to(device), layout.readout.to(device)
         steps = [

@@ -19,7 +19,7 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from comet_core.memory import Memory, MemoryState
+from comet_core.memory import Memory, MemoryState, windows
 from comet_core.model import CometModel
 from comet_core.reader import ChunkTurn, read_chunk
 
@@ -30,14 +30,19 @@ Shared = TypeVar("Shared", bound="MemoryState | Prefix")
 class Prefix:
     """An answering chunk that has been opened: the memory it sees and the text it holds.
 
-    layers: keys and values of both, (1, heads, rows, head_dim) each; none if there are no rows.
-    otherwise: what is asked where the answer from here is that it is not in the document.
+    layers: keys and values of both, (windows, heads, rows, head_dim) each; none if there are no
+    rows. otherwise: what is asked where the answer from here is that it is not in the document.
     """
 
     memory: Memory
     tail: tuple[int, ...]
     layers: tuple[tuple[Tensor, Tensor], ...]
     otherwise: Prefix | None = None
+
+    @property
+    def windows(self) -> int:
+        """Parts of the memory that are asked side by side; 1 where it is asked as a whole."""
+        return len(self.layers[0][0]) if self.layers else 1
 
     @property
     def remembered(self) -> bool | None:
@@ -124,12 +129,15 @@ def open_state(
 def open_chunk(
     model: CometModel, memory: Memory, tail: Sequence[int], turn: ChunkTurn = nullcontext
 ) -> Prefix:
-    """Open one answering chunk that holds a tail behind a memory. turn: as in `open_state`."""
+    """Open one answering chunk that holds a tail behind a memory, or behind each of its windows.
+    turn: as in `open_state`.
+    """
+    seen = windows(memory, model.config.window_rows)
     with turn():
-        cache = model.prefix(memory)
-    size = model.config.chunk_size
+        cache = model.prefix(seen)
+    size, count = model.config.chunk_size, len(seen[0].temporary)
     for begin in range(0, len(tail), size):
-        piece = torch.tensor([tail[begin : begin + size]], device=model.device)
+        piece = torch.tensor([tail[begin : begin + size]], device=model.device).expand(count, -1)
         with turn():
             model.answer_hidden(cache, piece, start=begin)
     layers: list[Any] = cache.layers

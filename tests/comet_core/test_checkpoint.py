@@ -31,7 +31,9 @@ def test_the_fingerprint_is_of_the_content(tiny_model, model_copy, make_tiny_mod
     assert load(make_tiny_model(1)).spec.fingerprint != here.fingerprint
 
 
-@pytest.mark.parametrize("field", ["chunk_size", "stride", "temporary_rows", "prompt_version"])
+@pytest.mark.parametrize(
+    "field", ["chunk_size", "stride", "temporary_rows", "window_rows", "prompt_version"]
+)
 def test_the_fingerprint_changes_with_the_sizes(model_copy: Path, field: str) -> None:
     before = load(model_copy).spec
     weights = load_weights(model_copy / WEIGHTS_FILE)

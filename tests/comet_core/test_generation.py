@@ -138,7 +138,7 @@ def test_chances_are_those_of_temperature_one(state) -> None:
     list(written)
     fork = Fork(MODEL, open_state(MODEL, state))
     with torch.inference_mode():
-        logits = fork.read(asked[0])
+        (logits,) = fork.read(asked[0])
         tokens = [one.token for one in generate(MODEL, state, asked, PROMPT.end, sampling)]
         for token, (_, chance) in zip(tokens, written.chances, strict=True):
             assert chance == pytest.approx(logits.double().softmax(0)[token].item(), rel=1e-5)

@@ -14,15 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import comet_core.gates
-from comet_core.generation import Sampling, Written, generate
-from comet_core.memory import MemoryState
+from comet_core.generation import Fork, Sampling, Written, generate
+from comet_core.memory import LayerState, MemoryState, newest_window, select, windows
 from comet_core.model import CometModel
-from comet_core.prefixes import open_chunk
+from comet_core.prefixes import Prefix, open_chunk
 from comet_core.reader import empty_state, read, read_batch, read_chunk
 
 MODEL = make_model()
 HOLDING = make_model(tail_tokens=17)  # keeps more than a chunk unread
-Models = st.sampled_from([MODEL, HOLDING])
+WINDOWED = make_model(tail_tokens=17, temporary_rows=40, window_rows=8)
+Models = st.sampled_from([MODEL, HOLDING, WINDOWED])
 Text = st.lists(st.integers(0, VOCABULARY - 1), max_size=80)
 
 
@@ -133,7 +134,8 @@ def test_an_outgrown_chunk_is_read_into_the_fork_as_text_is(model, text, asked) 
     held = len(chunk)
     chunk += asked
     for token in answer:
-        cache = open_chunk(model, memory, chunk[:held]).cache()
+        seen = newest_window(memory, model.config.window_rows)
+        cache = open_chunk(model, seen, chunk[:held]).cache()
         with torch.inference_mode():
             hidden = model.answer_hidden(cache, torch.tensor([chunk[held:]]), held)
             logits = model.backbone.logits(hidden[0, -1])
@@ -166,6 +168,58 @@ def test_what_the_tail_refuses_is_asked_of_the_memory(text, asked, longest) -> N
     other = [*refusal, end + 1]
     assert told(state, end, other) == told(tail, end, [])  # it begins as a refusal, and is none
     assert told(state, -1, refusal) == told(tail, -1, [])  # it goes on behind a refusal
+
+
+@settings(deadline=None, max_examples=60)
+@given(held=st.integers(0, 60), size=st.integers(0, 12), globals_held=st.integers(0, 3))
+def test_every_row_of_the_fifo_is_in_a_window(held, size, globals_held) -> None:
+    rows = torch.arange(held, dtype=torch.float32)[None, :, None]
+    memory = (LayerState(torch.full((1, globals_held, 1), -1.0), rows),)
+    (layer,) = windows(memory, size)
+    kept = [window[:, 0].int().tolist() for window in layer.temporary]
+    assert all(window == list(range(window[0], window[-1] + 1)) for window in kept if window)
+    assert all(len(window) == min(size or held, held) for window in kept)
+    assert kept[0][:1] == [0][:held] and kept[-1][-1:] == [held - 1][:held]
+    (newest,) = newest_window(memory, size)
+    assert newest.temporary[0, :, 0].int().tolist() == kept[-1]
+    for one, other in itertools.pairwise(kept):
+        assert one[0] < other[0] <= one[-1] + 1 - size // 8
+    assert layer.global_state.shape == (len(kept), globals_held, 1)
+    assert (layer.global_state == -1).all()
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    text=st.lists(st.integers(0, VOCABULARY - 1), min_size=41, max_size=160),
+    asked=st.lists(st.lists(st.integers(1, 96), min_size=1, max_size=3), min_size=1, max_size=2),
+    refusal=st.lists(st.integers(1, 96), min_size=1, max_size=2),
+)
+def test_the_window_that_is_least_likely_to_refuse_answers(text, asked, refusal) -> None:
+    memory = last(read(WINDOWED, empty_state(WINDOWED), text)).memory
+    parts = windows(memory, WINDOWED.config.window_rows)
+    alone = [
+        open_chunk(WINDOWED, select(parts, slice(i, i + 1)), ())
+        for i in range(len(parts[0].temporary))
+    ]
+    sampling = Sampling(max_tokens=4)
+
+    def told(start: MemoryState | Prefix) -> list[Written]:
+        return list(generate(WINDOWED, start, asked, -1, sampling, refusal=refusal))
+
+    def refused(part: Prefix) -> float:
+        with torch.inference_mode():
+            fork = Fork(WINDOWED, part)
+            *_, logits = [fork.read(block) for block in asked]
+            return float(logits[0].log_softmax(-1)[refusal[0]])
+
+    chances = sorted((refused(part), i) for i, part in enumerate(alone))
+    if len(chances) > 1 and chances[1][0] - chances[0][0] < 1e-4:
+        return  # a batch may round its chances in another order
+    expected = told(alone[chances[0][1]])
+    answered = told(MemoryState(memory))
+    assert tokens(answered) == tokens(expected)
+    for one, other in zip(answered, expected, strict=True):
+        assert one.remembered and one.chance == pytest.approx(other.chance, abs=1e-4)
 
 
 RESUME = """

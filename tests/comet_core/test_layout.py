@@ -41,3 +41,9 @@ def test_every_row_has_one_kind(length: int, stride: int, readouts: int) -> None
 def test_model_says_when_a_chunk_exceeds_the_backbone() -> None:
     with pytest.raises(ChunkTooLong, match=r"500.*512"):
         make_model(chunk_size=500)
+
+
+def test_a_fifo_longer_than_the_backbone_is_seen_in_windows() -> None:
+    with pytest.raises(ChunkTooLong, match=r"512"):
+        make_model(temporary_rows=600)
+    make_model(temporary_rows=600, window_rows=8)

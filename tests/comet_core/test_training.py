@@ -202,6 +202,7 @@ def test_an_earlier_stage_stays_in_the_mix(start_run, tmp_path: Path) -> None:
         (RECIPE.replace("qa_share = 0.5", "passages = -1"), "must not be negative"),
         (RECIPE.replace("qa_share = 0.5", "together = 2"), "together is a share"),
         (RECIPE.replace("qa_share = 0.5", "together = 1"), "a FIFO holds all that was read"),
+        (RECIPE.replace("[sizes]", "[sizes]\nwindow_rows = -8"), "window_rows must not"),
     ],
 )
 def test_a_wrong_recipe_is_named(tmp_path: Path, text: str, message: str) -> None:

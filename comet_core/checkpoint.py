@@ -1,8 +1,9 @@
 """Models on disk: load one by name, save trained weights.
 
 A CoMeT checkpoint is one safetensors file, `comet.safetensors`: adapters of the backbone, memory
-networks and embeddings, with sizes and the backbone's name in its metadata. The one place in the
-core that loads models, but for `comet_core.published`.
+networks and embeddings, with sizes and the backbone's name in its metadata. A model that holds a
+tail may have weights of their own for it beside these, `tail.safetensors`, in the same format. The
+one place in the core that loads models, but for `comet_core.published`.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ from comet_core.prompt import PromptFormat
 log = logging.getLogger(__name__)
 
 WEIGHTS_FILE = "comet.safetensors"
-SHIPPED_WEIGHTS = Path(__file__).parent / "weights" / "smollm2-135m-instruct.safetensors"
+TAIL_FILE = "tail.safetensors"
+SHIPPED = Path(__file__).parent / "weights" / "smollm2-135m-instruct"
 HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 ABOUT_THE_WRITER = {"transformers_version", "local_files_only", "is_local", "_name_or_path"}
 """In a model's configurations: of the software that wrote them and where, not of the model."""
@@ -48,7 +50,7 @@ class ModelSpec:
     """What a loaded model is, in plain values.
 
     fingerprint: "comet1-" and 64 hex digits; a snapshot belongs to exactly one. parameters: of
-    backbone and memory. reason: why this device and dtype.
+    backbone and memory, those for tails alone left out. reason: why this device and dtype.
     """
 
     name: str
@@ -100,7 +102,7 @@ def load_model(
     placement = choose_placement(device, dtype)
     title = name or default_model.NAME
     if title == default_model.NAME:
-        directory, weights_path = None, SHIPPED_WEIGHTS
+        directory, weights_path = None, SHIPPED / WEIGHTS_FILE
     else:
         directory = backbone_directory(title, cache)
         weights_path = directory / WEIGHTS_FILE
@@ -111,10 +113,13 @@ def load_model(
         raise DamagedModel(f"{weights_path} is missing; install Comet Reader again.")
     config = weights.config if weights else CometConfig()
     model = build_model(directory, weights, config, placement)
+    tail_path = weights_path.with_name(TAIL_FILE)
+    of_tail = load_weights(tail_path) if config.tail_tokens and tail_path.exists() else None
     prompt = PromptFormat(load_tokenizer(directory))
+    paths = [*([weights_path] if weights else []), *([tail_path] if of_tail else [])]
     spec = ModelSpec(
         name=title,
-        fingerprint=_fingerprint(directory, weights_path if weights else None, config),
+        fingerprint=_fingerprint(directory, paths, config),
         config=config,
         trained=weights is not None,
         parameters=sum(p.numel() for p in model.parameters()),
@@ -122,6 +127,8 @@ def load_model(
         dtype=str(placement.dtype).removeprefix("torch."),
         reason=placement.reason,
     )
+    if of_tail:
+        model.tail_model = build_model(directory, of_tail, config, placement)
     log.info("%s: %s", spec.name, spec.reason)
     if not spec.trained:
         log.warning("The memory of %s is untrained: it can be tried, but knows nothing.", spec.name)
@@ -236,14 +243,13 @@ def assign(model: CometModel, tensors: dict[str, torch.Tensor]) -> None:
         own[name].copy_(tensor)
 
 
-def _fingerprint(directory: Path, weights_path: Path | None, config: CometConfig) -> str:
+def _fingerprint(directory: Path, weights: list[Path], config: CometConfig) -> str:
     """A hash over backbone weights, tokenizer, CoMeT weights, sizes and the prompt format."""
     total = hashlib.sha256(b"comet1\n")
     files = [*sorted(directory.glob("*.safetensors")), directory / "config.json"]
     for pattern in ("tokenizer*", "vocab*", "merges.txt", "added_tokens.json"):
         files += sorted(directory.glob(pattern))
-    files += [weights_path] if weights_path else []
-    for path in files:
+    for path in [*files, *weights]:
         total.update(_digest(path))
     total.update(json.dumps([PROMPT_VERSION, config.to_dict()], sort_keys=True).encode())
     return f"comet1-{total.hexdigest()}"

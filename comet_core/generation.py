@@ -175,13 +175,13 @@ def generate(
         start = open_state(model, start, fold, turn)
     while start.otherwise is not None:
         longest = max(sampling.max_tokens, len(refusal))
-        written = _write(Fork(model, start, turn), asked, end, sampling, longest, refusal)
+        written = _write(Fork(start, turn), asked, end, sampling, longest, refusal)
         begun = _other_than(refusal, written)
         if begun is not None:
             yield from islice(chain(begun, written), sampling.max_tokens)
             return
         start = start.otherwise
-    yield from _write(Fork(model, start, turn), asked, end, sampling, sampling.max_tokens, refusal)
+    yield from _write(Fork(start, turn), asked, end, sampling, sampling.max_tokens, refusal)
 
 
 def _other_than(refusal: Sequence[int], written: Iterator[Written]) -> list[Written] | None:
@@ -226,8 +226,8 @@ class Fork:
     computation, of a chunk at most.
     """
 
-    def __init__(self, model: CometModel, start: Prefix, turn: ChunkTurn = nullcontext) -> None:
-        self.model = model
+    def __init__(self, start: Prefix, turn: ChunkTurn = nullcontext) -> None:
+        self.model = start.model
         self.turn = turn
         self.remembered = start.remembered
         self.memory: Memory = start.memory

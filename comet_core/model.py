@@ -41,7 +41,9 @@ class ChunkResult:
 class CometModel(nn.Module):
     """A backbone with a collaborative memory at every layer.
 
-    Raises ChunkTooLong if a chunk with its memory has more rows than the backbone can attend over.
+    tail_model: the same backbone and sizes with weights of its own for tails that are asked by
+    themselves, where there are such. Raises ChunkTooLong if a chunk with its memory has more rows
+    than the backbone can attend over.
     """
 
     def __init__(self, backbone: PreTrainedModel, config: CometConfig) -> None:
@@ -55,6 +57,7 @@ class CometModel(nn.Module):
         )
         self.compression_embedding = nn.Parameter(torch.randn(size) * std)
         self.readout_embedding = nn.Parameter(torch.randn(config.global_rows, size) * std)
+        self.tail_model: CometModel | None = None
         self._check_rows()
 
     def _check_rows(self) -> None:

@@ -30,10 +30,12 @@ Shared = TypeVar("Shared", bound="MemoryState | Prefix")
 class Prefix:
     """An answering chunk that has been opened: the memory it sees and the text it holds.
 
-    layers: keys and values of both, (windows, heads, rows, head_dim) each; none if there are no
-    rows. otherwise: what is asked where the answer from here is that it is not in the document.
+    model: who opened it, and answers from it. layers: keys and values of both, (windows, heads,
+    rows, head_dim) each; none if there are no rows. otherwise: what is asked where the answer from
+    here is that it is not in the document.
     """
 
+    model: CometModel
     memory: Memory
     tail: tuple[int, ...]
     layers: tuple[tuple[Tensor, Tensor], ...]
@@ -112,17 +114,20 @@ def open_state(
     """Open a state to answer from it; to `fold`, with what `fold_tail` leaves of its tail.
 
     A model that holds a tail (`tail_tokens`) is asked apart: of the tail, as if it were all there
-    is, and otherwise of the memory. Each tells more without the other beside it, and has all of the
-    backbone's rows. Not as published: there a tail stands behind the memory. turn: entered for each
-    computation, of a chunk at most.
+    is and with weights of its own if there are such, and otherwise of the memory. Each tells more
+    without the other beside it, and has all of the backbone's rows. Not as published: there a tail
+    stands behind the memory. turn: entered for each computation, of a chunk at most.
     """
     memory, tail = state.memory, state.tail
     if fold:
         memory, tail = fold_tail(model, memory, tail, model.config.tail_tokens, turn)
-    if not (model.config.tail_tokens and tail and memory[0].rows):
+    if model.config.tail_tokens == 0:
         return open_chunk(model, memory, tail, turn)
-    otherwise = open_chunk(model, memory, (), turn)
-    return replace(open_chunk(model, model.empty_memory(), tail, turn), otherwise=otherwise)
+    remembered = open_chunk(model, memory, (), turn) if memory[0].rows else None
+    if remembered and not tail:
+        return remembered
+    told = open_chunk(model.tail_model or model, model.empty_memory(), tail, turn)
+    return replace(told, otherwise=remembered)
 
 
 @torch.inference_mode()
@@ -141,7 +146,8 @@ def open_chunk(
         with turn():
             model.answer_hidden(cache, piece, start=begin)
     layers: list[Any] = cache.layers
-    return Prefix(memory, tuple(tail), tuple((layer.keys, layer.values) for layer in layers))
+    opened = tuple((layer.keys, layer.values) for layer in layers)
+    return Prefix(model, memory, tuple(tail), opened)
 
 
 class _Entry:

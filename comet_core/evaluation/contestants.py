@@ -26,7 +26,7 @@ from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedModel
 
 from comet_core.checkpoint import (
-    SHIPPED_WEIGHTS,
+    SHIPPED,
     WEIGHTS_FILE,
     LoadedModel,
     backbone_directory,
@@ -149,7 +149,7 @@ def load_tuned(path: Path, name: str, directory: Path) -> PreTrainedModel:
 def _backbone_of(loaded: LoadedModel, cache: Path) -> tuple[str, Path]:
     """The name of a loaded model's backbone and the directory it is in."""
     if loaded.spec.name == NAME:
-        weights = SHIPPED_WEIGHTS
+        weights = SHIPPED / WEIGHTS_FILE
     else:
         weights = backbone_directory(loaded.spec.name, cache) / WEIGHTS_FILE
     name = load_weights(weights).backbone if weights.exists() else loaded.spec.name

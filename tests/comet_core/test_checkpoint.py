@@ -3,13 +3,20 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from comet_core import checkpoint, default_model
-from comet_core.checkpoint import WEIGHTS_FILE, load_model, load_weights, save_weights
+from comet_core.checkpoint import (
+    TAIL_FILE,
+    WEIGHTS_FILE,
+    load_model,
+    load_weights,
+    save_weights,
+)
 from comet_core.device import UnknownDevice, choose_placement
 from comet_core.errors import ChunkTooLong, DamagedModel, ModelNotFound, UnsupportedBackbone
 
@@ -116,6 +123,36 @@ def test_weights_of_another_backbone_do_not_fit(model_copy: Path) -> None:
     weights = load_weights(model_copy / WEIGHTS_FILE)
     weights.tensors["compression_embedding"] = torch.zeros(7)
     save_weights(model_copy / WEIGHTS_FILE, weights)
+    with pytest.raises(DamagedModel, match="compression_embedding"):
+        load(model_copy)
+
+
+def hold_tail(directory: Path, tokens: int) -> None:
+    weights = load_weights(directory / WEIGHTS_FILE)
+    config = replace(weights.config, tail_tokens=tokens)
+    save_weights(directory / WEIGHTS_FILE, replace(weights, config=config))
+
+
+def test_a_tail_has_weights_of_its_own_where_they_are_there(model_copy, make_tiny_model) -> None:
+    own = load_weights(make_tiny_model(1) / WEIGHTS_FILE)
+    save_weights(model_copy / TAIL_FILE, own)
+    assert load(model_copy).model.tail_model is None  # it holds no tail
+    hold_tail(model_copy, 20)
+    loaded = load(model_copy)
+    assert loaded.model.tail_model is not None
+    for model, file in ((loaded.model, WEIGHTS_FILE), (loaded.model.tail_model, TAIL_FILE)):
+        wanted = load_weights(model_copy / file).tensors["readout_embedding"]
+        assert torch.equal(model.readout_embedding, wanted.to(loaded.model.dtype))
+        assert model.config.tail_tokens == 20
+
+    (model_copy / TAIL_FILE).unlink()
+    alone = load(model_copy)
+    assert alone.model.tail_model is None
+    assert alone.spec.fingerprint != loaded.spec.fingerprint
+    assert alone.spec.parameters == loaded.spec.parameters
+
+    own.tensors["compression_embedding"] = torch.zeros(7)
+    save_weights(model_copy / TAIL_FILE, own)
     with pytest.raises(DamagedModel, match="compression_embedding"):
         load(model_copy)
 

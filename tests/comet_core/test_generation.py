@@ -136,7 +136,7 @@ def test_chances_are_those_of_temperature_one(state) -> None:
         answer(MODEL, PROMPT, state, "Why?", (), sampling),
     )
     list(written)
-    fork = Fork(MODEL, open_state(MODEL, state))
+    fork = Fork(open_state(MODEL, state))
     with torch.inference_mode():
         (logits,) = fork.read(asked[0])
         tokens = [one.token for one in generate(MODEL, state, asked, PROMPT.end, sampling)]

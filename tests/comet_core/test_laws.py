@@ -22,6 +22,8 @@ from comet_core.reader import empty_state, read, read_batch, read_chunk
 
 MODEL = make_model()
 HOLDING = make_model(tail_tokens=17)  # keeps more than a chunk unread
+SHARING = make_model(tail_tokens=17)
+SHARING.tail_model = make_model(tail_tokens=17, seed=1)
 WINDOWED = make_model(tail_tokens=17, temporary_rows=40, window_rows=8)
 Models = st.sampled_from([MODEL, HOLDING, WINDOWED])
 Text = st.lists(st.integers(0, VOCABULARY - 1), max_size=80)
@@ -149,20 +151,21 @@ def test_an_outgrown_chunk_is_read_into_the_fork_as_text_is(model, text, asked) 
 
 @settings(deadline=None, max_examples=40)
 @given(
+    model=st.sampled_from([HOLDING, SHARING]),
     text=st.lists(st.integers(0, VOCABULARY - 1), min_size=29, max_size=80),
     asked=st.lists(st.integers(1, 96), min_size=1, max_size=3),  # which fits behind any tail
     longest=st.integers(1, 6),
 )
-def test_what_the_tail_refuses_is_asked_of_the_memory(text, asked, longest) -> None:
+def test_what_the_tail_refuses_is_asked_of_the_memory(model, text, asked, longest) -> None:
     state = last(read(HOLDING, empty_state(HOLDING), text))
     assert state.chunks_read and state.tail
     tail, memory = MemoryState(HOLDING.empty_memory(), state.tail), MemoryState(state.memory)
 
-    def told(start: MemoryState, end: int, refusal: list[int]) -> list[Written]:
+    def told(start: MemoryState, end: int, refusal: list[int], by=model) -> list[Written]:
         sampling = Sampling(max_tokens=longest)
-        return list(generate(HOLDING, start, [asked], end, sampling, refusal=refusal))
+        return list(generate(by, start, [asked], end, sampling, refusal=refusal))
 
-    *refusal, end = tokens(told(tail, -1, []))
+    *refusal, end = tokens(told(tail, -1, [], by=model.tail_model or model))
     if end not in refusal:
         assert told(state, end, refusal) == told(memory, end, [])
     other = [*refusal, end + 1]
@@ -208,7 +211,7 @@ def test_the_window_that_is_least_likely_to_refuse_answers(text, asked, refusal)
 
     def refused(part: Prefix) -> float:
         with torch.inference_mode():
-            fork = Fork(WINDOWED, part)
+            fork = Fork(part)
             *_, logits = [fork.read(block) for block in asked]
             return float(logits[0].log_softmax(-1)[refusal[0]])
 

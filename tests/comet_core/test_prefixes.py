@@ -122,8 +122,8 @@ def test_what_is_larger_than_the_bound_is_used_but_not_kept() -> None:
     state, cache = state_of([3] * 30), PrefixCache(1)
     prefix = cache.start(MODEL, "large", cache.state("large", lambda: state), 1)
     with torch.inference_mode():
-        alone = Fork(MODEL, open_state(MODEL, state))
-        assert torch.equal(Fork(MODEL, prefix).read([7]), alone.read([7]))
+        alone = Fork(open_state(MODEL, state))
+        assert torch.equal(Fork(prefix).read([7]), alone.read([7]))
     assert cache.nbytes == 0
 
 

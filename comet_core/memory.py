@@ -6,7 +6,7 @@ of a language model, or where rows stand in a chunk; a memory sees only hidden s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -185,6 +185,12 @@ class MemoryState:
     gates: GateHistory = field(default_factory=GateHistory)
 
     @property
+    def tensors(self) -> Iterator[Tensor]:
+        """S and T of every layer."""
+        for layer in self.memory:
+            yield from (layer.global_state, layer.temporary)
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the memory's tensors."""
-        return sum(layer.global_state.nbytes + layer.temporary.nbytes for layer in self.memory)
+        return sum(tensor.nbytes for tensor in self.tensors)

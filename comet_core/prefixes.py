@@ -8,7 +8,7 @@ state comes from.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from threading import Lock
@@ -60,12 +60,14 @@ class Prefix:
         return self.memory[0].rows + (self.otherwise.memory_rows if self.otherwise else 0)
 
     @property
-    def nbytes(self) -> int:
-        """Bytes of all tensors, the memory's and those of `otherwise` included."""
-        own = sum(key.nbytes + value.nbytes for key, value in self.layers) + sum(
-            layer.global_state.nbytes + layer.temporary.nbytes for layer in self.memory
-        )
-        return own + (self.otherwise.nbytes if self.otherwise else 0)
+    def tensors(self) -> Iterator[Tensor]:
+        """All that it holds, the memory and what `otherwise` holds included."""
+        for layer in self.memory:
+            yield from (layer.global_state, layer.temporary)
+        for pair in self.layers:
+            yield from pair
+        if self.otherwise:
+            yield from self.otherwise.tensors
 
     def cache(self) -> DynamicCache:
         """A new cache over the same tensors; it grows by concatenation, and leaves them alone."""
@@ -161,8 +163,9 @@ class _Entry:
 class PrefixCache:
     """The states and prefixes of many documents, shared by all who ask of them. Thread safe.
 
-    What several need at once is computed once, while the others wait. Holds at most `limit` bytes;
-    what was not used for longest goes first, and what is larger by itself is not kept.
+    What several need at once is computed once, while the others wait. Holds at most `limit` bytes,
+    those that a state and its prefixes share counted once; what was not used for longest goes
+    first, and what is larger by itself is not kept.
     """
 
     def __init__(self, limit: int) -> None:
@@ -205,7 +208,9 @@ class PrefixCache:
             return self._held()
 
     def _held(self) -> int:
-        return sum(entry.value.nbytes for entry in self._entries.values() if entry.value)
+        values = [entry.value for entry in self._entries.values() if entry.value]
+        storages = [tensor.untyped_storage() for value in values for tensor in value.tensors]
+        return sum({shared.data_ptr(): shared.nbytes() for shared in storages}.values())
 
     def _get(self, key: tuple[Hashable, Hashable], make: Callable[[], Shared]) -> Shared:
         with self._lock:

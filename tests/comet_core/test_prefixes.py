@@ -118,6 +118,16 @@ def test_the_bound_holds_and_what_was_used_last_stays() -> None:
     assert loaded == [0, 1, 2, 1]  # 0 was used in between and stayed
 
 
+def test_what_a_state_and_its_prefix_share_is_counted_once() -> None:
+    state, cache = state_of([5] * 30), PrefixCache(PLENTY)
+    cache.state("document", lambda: state)
+    alone = cache.nbytes
+    assert alone >= state.nbytes
+    prefix = cache.start(MODEL, "document", state, 1)
+    own = sum(key.nbytes + value.nbytes for key, value in prefix.layers)
+    assert cache.nbytes == alone + own
+
+
 def test_what_is_larger_than_the_bound_is_used_but_not_kept() -> None:
     state, cache = state_of([3] * 30), PrefixCache(1)
     prefix = cache.start(MODEL, "large", cache.state("large", lambda: state), 1)

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from comet_core.generation import Answer, Sampling
     from comet_core.prefixes import PrefixCache
 
-CACHE_BYTES = 1 << 30
+CACHE_BYTES = 2 << 30
 """Memories, with their keys and values, that are kept ready at most: of the default model those of
-seven books with the longest tails.
+four long books.
 """
 
 Keep = Callable[[str, dict[str, Any]], None]

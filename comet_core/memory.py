@@ -117,6 +117,12 @@ Memory = tuple[LayerState, ...]
 """One `LayerState` a layer, first layer first; all of one batch size and row count."""
 
 
+def tensors_of(memory: Memory) -> Iterator[Tensor]:
+    """S and T of every layer."""
+    for layer in memory:
+        yield from (layer.global_state, layer.temporary)
+
+
 def stack(memories: Sequence[Memory]) -> Memory:
     """Memories of equal row counts as one batch, in order."""
     return tuple(
@@ -187,8 +193,7 @@ class MemoryState:
     @property
     def tensors(self) -> Iterator[Tensor]:
         """S and T of every layer."""
-        for layer in self.memory:
-            yield from (layer.global_state, layer.temporary)
+        return tensors_of(self.memory)
 
     @property
     def nbytes(self) -> int:

@@ -19,7 +19,7 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from comet_core.memory import Memory, MemoryState, windows
+from comet_core.memory import Memory, MemoryState, tensors_of, windows
 from comet_core.model import CometModel
 from comet_core.reader import ChunkTurn, read_chunk
 
@@ -62,8 +62,7 @@ class Prefix:
     @property
     def tensors(self) -> Iterator[Tensor]:
         """All that it holds, the memory and what `otherwise` holds included."""
-        for layer in self.memory:
-            yield from (layer.global_state, layer.temporary)
+        yield from tensors_of(self.memory)
         for pair in self.layers:
             yield from pair
         if self.otherwise:

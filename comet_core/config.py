@@ -40,19 +40,24 @@ class CometConfig:
         default=0,
         metadata={"help": "rows of the FIFO that are seen at once, in reading and asking; 0: all"},
     )
+    tail_window: int = field(
+        default=0,
+        metadata={"help": "text tokens of the tail that are seen at once in asking; 0: all"},
+    )
     prompt_version: int = PROMPT_VERSION
 
     def __post_init__(self) -> None:
         for name in ("chunk_size", "stride", "global_rows", "adapter_rank"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("temporary_rows", "tail_tokens", "window_rows"):
+        for name in ("temporary_rows", "tail_tokens", "window_rows", "tail_window"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        if self.stride > self.chunk_size:
-            raise ValueError(
-                f"stride must not exceed chunk_size={self.chunk_size}, got {self.stride}"
-            )
+        for name in ("stride", "tail_window"):
+            if (size := getattr(self, name)) > self.chunk_size:
+                raise ValueError(f"{name} must not exceed chunk_size={self.chunk_size}, got {size}")
+        if self.tail_window and not self.tail_tokens:
+            raise ValueError("a tail that is seen in windows has to be held: set tail_tokens")
 
     @property
     def seen_rows(self) -> int:
@@ -79,11 +84,12 @@ class CometConfig:
         return max(0, tokens - self.tail_tokens) // self.chunk_size
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as plain values, for JSON. No `window_rows` where there are none: such a model
-        is the one it was before windows were known, and so are its snapshots.
+        """The fields as plain values, for JSON. No windows where there are none: such a model is
+        the one it was before they were known, and so are its snapshots.
         """
         fields = dataclasses.asdict(self)
-        return fields if self.window_rows else {k: fields[k] for k in fields if k != "window_rows"}
+        windows = ("window_rows", "tail_window")
+        return {name: value for name, value in fields.items() if value or name not in windows}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> CometConfig:

@@ -175,13 +175,13 @@ def generate(
         start = open_state(model, start, fold, turn)
     while start.otherwise is not None:
         longest = max(sampling.max_tokens, len(refusal))
-        written = _write(Fork(start, turn), asked, end, sampling, longest, refusal)
+        written = _write(start, asked, end, sampling, longest, turn, refusal)
         begun = _other_than(refusal, written)
         if begun is not None:
             yield from islice(chain(begun, written), sampling.max_tokens)
             return
         start = start.otherwise
-    yield from _write(Fork(start, turn), asked, end, sampling, sampling.max_tokens, refusal)
+    yield from _write(start, asked, end, sampling, sampling.max_tokens, turn, refusal)
 
 
 def _other_than(refusal: Sequence[int], written: Iterator[Written]) -> list[Written] | None:
@@ -197,15 +197,17 @@ def _other_than(refusal: Sequence[int], written: Iterator[Written]) -> list[Writ
 
 
 def _write(
-    fork: Fork,
+    start: Prefix,
     asked: Sequence[Sequence[int]],
     end: int,
     sampling: Sampling,
     longest: int,
+    turn: ChunkTurn,
     refusal: Sequence[int],
 ) -> Iterator[Written]:
-    """The tokens that follow `asked` in a fork, `longest` at most."""
-    choose = _Chooser(sampling, fork.model.device)
+    """The tokens that follow `asked` in a fork of a prefix, `longest` at most."""
+    choose = _Chooser(sampling, start.model.device)
+    fork = Fork(_narrowed(start, asked, turn, refusal), turn)
     for block in asked:
         logits = fork.read(block)
     logits = fork.settle(logits, refusal)
@@ -216,6 +218,31 @@ def _write(
         yield Written(token, float(logits.float().softmax(-1)[token]), fork.remembered)
         if written < longest:
             logits = fork.step(token)
+
+
+def _narrowed(
+    start: Prefix, asked: Sequence[Sequence[int]], turn: ChunkTurn, refusal: Sequence[int]
+) -> Prefix:
+    """The window that a longer conversation is read in, chosen by its last turn and the question:
+    to read all of it in every window would take ever more time.
+    """
+    model, held = start.model, len(start.tail)
+    ids = torch.tensor([[token for block in asked[-2:] for token in block]], device=model.device)
+    room = model.answering_size(start.memory[0].rows) - held
+    if start.windows == 1 or len(asked) <= 2 or ids.shape[1] > room:
+        return start
+    with turn():
+        hidden = model.answer_hidden(start.cache(), ids.expand(start.windows, -1), start=held)
+        logits = model.backbone.logits(hidden[:, -1])
+    return start.window(_least_refused(logits, refusal))
+
+
+def _least_refused(logits: Tensor, refusal: Sequence[int]) -> int:
+    """The window whose answer is least likely to begin as a refusal, or the newest if there is none
+    to compare with; of logits (windows, vocabulary).
+    """
+    chances = logits.float().log_softmax(-1)
+    return int(chances[:, refusal[0]].argmin()) if refusal else len(logits) - 1
 
 
 class Fork:
@@ -251,13 +278,10 @@ class Fork:
         return self._read(block)
 
     def settle(self, logits: Tensor, refusal: Sequence[int]) -> Tensor:
-        """Go on from the window whose answer is least likely to begin as a refusal, or from the
-        newest if there is none to compare with; `logits` (windows, vocabulary) -> (vocabulary,).
-        """
+        """Go on from the window that answers; `logits` (windows, vocabulary) -> (vocabulary,)."""
         if self.cache is None or self.windows == 1:
             return logits[0]
-        chances = logits.float().log_softmax(-1)
-        window = int(chances[:, refusal[0]].argmin()) if refusal else self.windows - 1
+        window = _least_refused(logits, refusal)
         self.cache.batch_select_indices(torch.tensor([window], device=self.model.device))
         self.windows = 1
         return logits[window]

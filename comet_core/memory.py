@@ -156,6 +156,14 @@ def newest_window(memory: Memory, size: int) -> Memory:
     )
 
 
+def window_starts(held: int, size: int) -> list[int]:
+    """Where the windows of `size` begin in what is longer, oldest first: they cover all of it, and
+    overlap by an eighth at least.
+    """
+    count = 1 + -(-(held - size) // (size - size // 8))
+    return [round(i * (held - size) / (count - 1)) for i in range(count)]
+
+
 def windows(memory: Memory, size: int) -> Memory:
     """A memory of batch size 1 as a batch: its FIFO in windows of `size` rows, oldest first, which
     overlap by an eighth at least, each with the global memory. As it is, if it has no more rows, or
@@ -164,11 +172,10 @@ def windows(memory: Memory, size: int) -> Memory:
     held = memory[0].temporary.shape[1]
     if size == 0 or held <= size:
         return memory
-    count = 1 + -(-(held - size) // (size - size // 8))
-    starts = [round(i * (held - size) / (count - 1)) for i in range(count)]
+    starts = window_starts(held, size)
     return tuple(
         LayerState(
-            layer.global_state.expand(count, -1, -1),
+            layer.global_state.expand(len(starts), -1, -1),
             torch.cat([layer.temporary[:, start : start + size] for start in starts]),
         )
         for layer in memory

@@ -19,7 +19,7 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from comet_core.memory import Memory, MemoryState, tensors_of, windows
+from comet_core.memory import Memory, MemoryState, tensors_of, window_starts, windows
 from comet_core.model import CometModel
 from comet_core.reader import ChunkTurn, read_chunk
 
@@ -43,7 +43,7 @@ class Prefix:
 
     @property
     def windows(self) -> int:
-        """Parts of the memory that are asked side by side; 1 where it is asked as a whole."""
+        """Parts of memory or tail that are asked side by side; 1 where all is asked as a whole."""
         return len(self.layers[0][0]) if self.layers else 1
 
     @property
@@ -67,6 +67,11 @@ class Prefix:
             yield from pair
         if self.otherwise:
             yield from self.otherwise.tensors
+
+    def window(self, number: int) -> Prefix:
+        """The same with one of its windows alone."""
+        part = slice(number, number + 1)
+        return replace(self, layers=tuple((key[part], value[part]) for key, value in self.layers))
 
     def cache(self) -> DynamicCache:
         """A new cache over the same tensors; it grows by concatenation, and leaves them alone."""
@@ -115,9 +120,10 @@ def open_state(
     """Open a state to answer from it; to `fold`, with what `fold_tail` leaves of its tail.
 
     A model that holds a tail (`tail_tokens`) is asked apart: of the tail, as if it were all there
-    is and with weights of its own if there are such, and otherwise of the memory. Each tells more
-    without the other beside it, and has all of the backbone's rows. Not as published: there a tail
-    stands behind the memory. turn: entered for each computation, of a chunk at most.
+    is, in windows (`tail_window`) and with weights of its own if there are such, and otherwise of
+    the memory. Each tells more without the other beside it, and has all of the backbone's rows. Not
+    as published: there a tail stands behind the memory. turn: entered for each computation, of a
+    chunk at most.
     """
     memory, tail = state.memory, state.tail
     if fold:
@@ -127,8 +133,28 @@ def open_state(
     remembered = open_chunk(model, memory, (), turn) if memory[0].rows else None
     if remembered and not tail:
         return remembered
-    told = open_chunk(model.tail_model or model, model.empty_memory(), tail, turn)
-    return replace(told, otherwise=remembered)
+    return replace(_open_tail(model.tail_model or model, tail, turn), otherwise=remembered)
+
+
+def _open_tail(model: CometModel, tail: Sequence[int], turn: ChunkTurn) -> Prefix:
+    """Open a tail by itself, or each of its windows: a question looks in vain for what is far away
+    from it among much else.
+    """
+    size = model.config.tail_window
+    if size == 0 or len(tail) <= size:
+        return open_chunk(model, model.empty_memory(), tail, turn)
+    texts = [tail[start : start + size] for start in window_starts(len(tail), size)]
+    caches: list[Any] = []
+    for group in torch.tensor(texts, device=model.device).split(model.config.chunk_size // size):
+        cache = model.prefix(model.empty_memory(len(group)))
+        with turn():
+            model.answer_hidden(cache, group)
+        caches.append(cache)
+    layers = tuple(
+        (torch.cat([part.keys for part in parts]), torch.cat([part.values for part in parts]))
+        for parts in zip(*(cache.layers for cache in caches), strict=True)
+    )
+    return Prefix(model, model.empty_memory(), tuple(tail), layers)
 
 
 @torch.inference_mode()

@@ -268,25 +268,45 @@ class QuestionSampler:
         ]
         if unanswerable:
             text = self.prompt.decode(tokens).casefold()
+            end = begin + reading.length
+            elsewhere = [
+                q
+                for q in document.questions
+                if not q.answers
+                or (
+                    q.sections
+                    and all(starts[n + 1] <= begin or starts[n] >= end for n in q.sections)
+                )
+            ]
             asked = [
-                self._foreign(rng, document, text) or a if rng.random() < unanswerable else a
+                self._foreign(rng, document, elsewhere, text) or a
+                if rng.random() < unanswerable
+                else a
                 for a in asked
             ]
         return Sample(tokens, asked)
 
-    def _foreign(self, rng: Random, document: TokenizedDocument, text: str) -> Asked | None:
+    def _foreign(
+        self,
+        rng: Random,
+        document: TokenizedDocument,
+        elsewhere: Sequence[Question],
+        text: str,
+    ) -> Asked | None:
         """A question that the text, a part of `document`, does not answer: one marked so in the
-        data, or one of another document whose answers do not occur in the text.
+        data or answered `elsewhere` in the document, or another document's, if none of its answers
+        occurs in the text.
 
         None where none was found.
         """
-        marked = [q for q in document.questions if not q.answers]
-        if marked and rng.random() < 0.5:
-            return _unanswerable(self.prompt, rng.choice(marked).question)
         for _ in range(TRIES):
-            other = rng.choice(self.documents)
-            question = rng.choice(other.questions)
-            if other is not document and question.answers and not _occurs(question, text):
+            if elsewhere and rng.random() < 0.5:
+                question, known = rng.choice(elsewhere), False
+            else:
+                other = rng.choice(self.documents)
+                question = rng.choice(other.questions)
+                known = other is document or not question.answers
+            if not known and not _occurs(question, text):
                 return _unanswerable(self.prompt, question.question)
         return None
 

@@ -39,17 +39,17 @@ def test_the_fingerprint_is_of_the_content(tiny_model, model_copy, make_tiny_mod
 
 
 @pytest.mark.parametrize(
-    "field", ["chunk_size", "stride", "temporary_rows", "window_rows", "prompt_version"]
+    "field",
+    ["chunk_size", "stride", "temporary_rows", "window_rows", "tail_window", "prompt_version"],
 )
 def test_the_fingerprint_changes_with_the_sizes(model_copy: Path, field: str) -> None:
-    before = load(model_copy).spec
     weights = load_weights(model_copy / WEIGHTS_FILE)
-    config = {**weights.config.to_dict(), field: getattr(weights.config, field) + 1}
-    changed = type(weights)(
-        weights.tensors, type(weights.config)(**config), weights.lora_rank, weights.backbone
-    )
-    save_weights(model_copy / WEIGHTS_FILE, changed)
-    assert load(model_copy).spec.fingerprint != before.fingerprint
+    sizes = replace(weights.config, tail_tokens=8)
+    prints = set()
+    for config in (sizes, replace(sizes, **{field: getattr(sizes, field) + 1})):
+        save_weights(model_copy / WEIGHTS_FILE, replace(weights, config=config))
+        prints.add(load(model_copy).spec.fingerprint)
+    assert len(prints) == 2
 
 
 @pytest.mark.parametrize("file", ["tokenizer.json", "model.safetensors", WEIGHTS_FILE])

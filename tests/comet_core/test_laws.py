@@ -15,7 +15,14 @@ from hypothesis import strategies as st
 
 import comet_core.gates
 from comet_core.generation import Fork, Sampling, Written, generate
-from comet_core.memory import LayerState, MemoryState, newest_window, select, windows
+from comet_core.memory import (
+    LayerState,
+    MemoryState,
+    newest_window,
+    select,
+    window_starts,
+    windows,
+)
 from comet_core.model import CometModel
 from comet_core.prefixes import Prefix, open_chunk
 from comet_core.reader import empty_state, read, read_batch, read_chunk
@@ -24,7 +31,7 @@ MODEL = make_model()
 HOLDING = make_model(tail_tokens=17)  # keeps more than a chunk unread
 SHARING = make_model(tail_tokens=17)
 SHARING.tail_model = make_model(tail_tokens=17, seed=1)
-WINDOWED = make_model(tail_tokens=17, temporary_rows=40, window_rows=8)
+WINDOWED = make_model(tail_tokens=17, temporary_rows=40, window_rows=8, tail_window=6)
 Models = st.sampled_from([MODEL, HOLDING, WINDOWED])
 Text = st.lists(st.integers(0, VOCABULARY - 1), max_size=80)
 
@@ -130,14 +137,16 @@ def test_an_outgrown_chunk_is_read_into_the_fork_as_text_is(model, text, asked) 
         memory, chunk = folded(memory, chunk)
     if kept and chunk:  # a held tail is asked by itself
         memory = model.empty_memory()
+    # of a tail its newest window, until all is opened anew
+    window = 0 if memory[0].rows else model.config.tail_window
     while len(asked) > size:
         memory, chunk = folded(memory, chunk + asked[:size])
-        asked = asked[size:]
+        asked, window = asked[size:], 0
     held = len(chunk)
     chunk += asked
     for token in answer:
         seen = newest_window(memory, model.config.window_rows)
-        cache = open_chunk(model, seen, chunk[:held]).cache()
+        cache = open_chunk(model, seen, chunk[:held][-window:]).cache()
         with torch.inference_mode():
             hidden = model.answer_hidden(cache, torch.tensor([chunk[held:]]), held)
             logits = model.backbone.logits(hidden[0, -1])
@@ -145,7 +154,7 @@ def test_an_outgrown_chunk_is_read_into_the_fork_as_text_is(model, text, asked) 
         assert logits[token] > logits.max() - 1e-3
         if len(chunk) == longest:
             memory, chunk = folded(memory, chunk)
-            held = len(chunk)
+            held, window = len(chunk), 0
         chunk.append(token)
 
 
@@ -191,19 +200,31 @@ def test_every_row_of_the_fifo_is_in_a_window(held, size, globals_held) -> None:
     assert (layer.global_state == -1).all()
 
 
-@settings(deadline=None, max_examples=40)
+def windows_of(state: MemoryState) -> list[Prefix]:
+    """What `WINDOWED` asks of a state without a memory, or without a tail, a window each."""
+    if state.tail:
+        size = WINDOWED.config.tail_window
+        starts = window_starts(len(state.tail), size)
+        texts = [state.tail[start : start + size] for start in starts]
+        return [open_chunk(WINDOWED, state.memory, text) for text in texts]
+    parts = windows(state.memory, WINDOWED.config.window_rows)
+    each = [slice(i, i + 1) for i in range(len(parts[0].temporary))]
+    return [open_chunk(WINDOWED, select(parts, part), ()) for part in each]
+
+
+@settings(deadline=None, max_examples=60)
 @given(
+    of_tail=st.booleans(),
     text=st.lists(st.integers(0, VOCABULARY - 1), min_size=41, max_size=160),
-    asked=st.lists(st.lists(st.integers(1, 96), min_size=1, max_size=3), min_size=1, max_size=2),
+    asked=st.lists(st.lists(st.integers(1, 96), min_size=1, max_size=3), min_size=1, max_size=4),
     refusal=st.lists(st.integers(1, 96), min_size=1, max_size=2),
 )
-def test_the_window_that_is_least_likely_to_refuse_answers(text, asked, refusal) -> None:
-    memory = last(read(WINDOWED, empty_state(WINDOWED), text)).memory
-    parts = windows(memory, WINDOWED.config.window_rows)
-    alone = [
-        open_chunk(WINDOWED, select(parts, slice(i, i + 1)), ())
-        for i in range(len(parts[0].temporary))
-    ]
+def test_the_window_that_is_least_likely_to_refuse_answers(of_tail, text, asked, refusal) -> None:
+    if of_tail:
+        state = MemoryState(WINDOWED.empty_memory(), tuple(text[: 7 + len(text) % 14]))
+    else:
+        state = MemoryState(last(read(WINDOWED, empty_state(WINDOWED), text)).memory)
+    alone = windows_of(state)
     sampling = Sampling(max_tokens=4)
 
     def told(start: MemoryState | Prefix) -> list[Written]:
@@ -212,17 +233,18 @@ def test_the_window_that_is_least_likely_to_refuse_answers(text, asked, refusal)
     def refused(part: Prefix) -> float:
         with torch.inference_mode():
             fork = Fork(part)
-            *_, logits = [fork.read(block) for block in asked]
+            *_, logits = [fork.read(block) for block in asked[-2:]]
             return float(logits[0].log_softmax(-1)[refusal[0]])
 
     chances = sorted((refused(part), i) for i, part in enumerate(alone))
     # a batch may round its chances in another order
     assume(len(chances) == 1 or chances[1][0] - chances[0][0] >= 1e-4)
     expected = told(alone[chances[0][1]])
-    answered = told(MemoryState(memory))
+    answered = told(state)
     assert tokens(answered) == tokens(expected)
     for one, other in zip(answered, expected, strict=True):
-        assert one.remembered and one.chance == pytest.approx(other.chance, abs=1e-4)
+        assert one.remembered is not of_tail
+        assert one.chance == pytest.approx(other.chance, abs=1e-4)
 
 
 RESUME = """

@@ -1,6 +1,7 @@
 """What is drawn to train on: planted facts, people's questions, readings of a stage."""
 
 import hashlib
+import re
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -149,6 +150,24 @@ def test_what_a_text_does_not_answer_is_asked(documents: list[TokenizedDocument]
         text = PROMPT.decode(sample.tokens)
         assert not any(answer in text for answer in known[question].answers)
     assert "Mayor?" in questions and len(questions) > 3
+
+
+def test_what_only_another_part_of_the_document_answers_is_unanswerable() -> None:
+    """Such questions are hard to tell from those that the part does answer."""
+    sections = tuple(f"{sentence} " * 3 for sentence in SENTENCES)
+    questions = tuple(Question(f"Ship {n}?", ("its crew",), (n,)) for n in range(90))
+    document = tokenize(QADocument("a", sections, questions), PROMPT)
+    sampler = QuestionSampler(PROMPT, [document])
+    absent = set()
+    for n in range(20):
+        sample = sampler.sample(Random(n), Reading([], 700, 8), 3, 0.5, "tail")
+        assert sample is not None
+        text = PROMPT.decode(sample.tokens)
+        for asked in sample.asked:
+            (ship,) = re.findall(r"Ship \d+", PROMPT.decode(asked.question))
+            assert (text.count(f"{ship} ") == 3) is asked.answerable
+            absent |= {ship} - ({ship} if asked.answerable else set())
+    assert len(absent) > 9
 
 
 @given(seed=st.integers(0, 10_000), facts=st.integers(1, 4))

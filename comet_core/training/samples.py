@@ -269,15 +269,7 @@ class QuestionSampler:
         if unanswerable:
             text = self.prompt.decode(tokens).casefold()
             end = begin + reading.length
-            elsewhere = [
-                q
-                for q in document.questions
-                if not q.answers
-                or (
-                    q.sections
-                    and all(starts[n + 1] <= begin or starts[n] >= end for n in q.sections)
-                )
-            ]
+            elsewhere = [q for q in document.questions if _elsewhere(q, starts, begin, end)]
             asked = [
                 self._foreign(rng, document, elsewhere, text) or a
                 if rng.random() < unanswerable
@@ -309,6 +301,15 @@ class QuestionSampler:
             if not known and not _occurs(question, text):
                 return _unanswerable(self.prompt, question.question)
         return None
+
+
+def _elsewhere(question: Question, starts: Sequence[int], begin: int, end: int) -> bool:
+    """Whether no section that answers a question reaches between two tokens; so too of one that the
+    data marks as unanswerable. starts: the first token of every section, and the one behind all.
+    """
+    spans = [(starts[n], starts[n + 1]) for n in question.sections]
+    outside = [stop <= begin or start >= end for start, stop in spans]
+    return not question.answers or (bool(outside) and all(outside))
 
 
 def _occurs(question: Question, text: str) -> bool:

@@ -1,9 +1,9 @@
 """Answering: resume from a state, read the question, write the answer token by token.
 
-The state of the document is never changed: a conversation is a fork of it. The tail and the
-question are the answering chunk; what outgrows a chunk is read into the fork's own memory, as text
-is. A refusal is only told once there is nothing else left to ask. Knows nothing of where states or
-conversations are kept.
+The state of the document is never changed: a conversation is a fork of it. The tail, or the window
+of it that answers, and the question are the answering chunk; what outgrows a chunk is read into the
+fork's own memory, as text is. A refusal is only told once there is nothing else left to ask. Knows
+nothing of where states or conversations are kept.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Answer(Iterator[str]):
     temperature 1. finish: "stop" if it came to its end, "length" if it was cut at the longest; None
     before. remembered: whether it comes from the memory, and not from the tail; None where it may
     come from either, where it is a refusal, and before it has begun. `turn` is entered for each
-    computation, of a chunk at most.
+    computation, of a chunk at most, or of an eighth of one in every window.
     """
 
     def __init__(
@@ -171,7 +171,8 @@ def generate(
     written before nothing else is left.
     """
     if isinstance(start, MemoryState):
-        fold = must_fold(model, len(start.tail), sum(map(len, asked)))
+        held = model.config.seen_tail(len(start.tail))
+        fold = must_fold(model, held, sum(map(len, asked)))
         start = open_state(model, start, fold, turn)
     while start.otherwise is not None:
         longest = max(sampling.max_tokens, len(refusal))
@@ -223,16 +224,16 @@ def _write(
 def _narrowed(
     start: Prefix, asked: Sequence[Sequence[int]], turn: ChunkTurn, refusal: Sequence[int]
 ) -> Prefix:
-    """The window that a longer conversation is read in, chosen by its last turn and the question:
-    to read all of it in every window would take ever more time.
+    """The one window in which all of a longer conversation is read, chosen by its end: to read it
+    in every window would take ever more time.
     """
-    model, held = start.model, len(start.tail)
-    ids = torch.tensor([[token for block in asked[-2:] for token in block]], device=model.device)
-    room = model.answering_size(start.memory[0].rows) - held
-    if start.windows == 1 or len(asked) <= 2 or ids.shape[1] > room:
+    model, tokens = start.model, list(chain.from_iterable(asked))
+    longest = max(1, model.config.chunk_size // 8)
+    if start.windows == 1 or len(tokens) <= longest:
         return start
+    ids = torch.tensor([tokens[-longest:]], device=model.device).expand(start.windows, -1)
     with turn():
-        hidden = model.answer_hidden(start.cache(), ids.expand(start.windows, -1), start=held)
+        hidden = model.answer_hidden(start.cache(), ids, start=start.held)
         logits = model.backbone.logits(hidden[:, -1])
     return start.window(_least_refused(logits, refusal))
 
@@ -259,7 +260,8 @@ class Fork:
         self.remembered = start.remembered
         self.memory: Memory = start.memory
         self.windows = start.windows
-        self.chunk: list[int] = list(start.tail)
+        self.texts = start.texts
+        self.chunk: list[int] = list(start.texts[-1])  # of any window, until one is chosen
         self.cache: DynamicCache | None = start.cache()
 
     def read(self, block: Sequence[int]) -> Tensor:
@@ -282,6 +284,7 @@ class Fork:
         if self.cache is None or self.windows == 1:
             return logits[0]
         window = _least_refused(logits, refusal)
+        self.chunk[: len(self.texts[window])] = self.texts[window]
         self.cache.batch_select_indices(torch.tensor([window], device=self.model.device))
         self.windows = 1
         return logits[window]
@@ -314,7 +317,7 @@ class Fork:
     def _open(self) -> DynamicCache:
         """Start an answering chunk with all that is held."""
         opened = open_chunk(self.model, self.memory, self.chunk, self.turn)
-        self.windows, self.cache = opened.windows, opened.cache()
+        self.windows, self.texts, self.cache = opened.windows, opened.texts, opened.cache()
         return self.cache
 
 

@@ -28,23 +28,30 @@ Shared = TypeVar("Shared", bound="MemoryState | Prefix")
 
 @dataclass(frozen=True)
 class Prefix:
-    """An answering chunk that has been opened: the memory it sees and the text it holds.
+    """An answering chunk that has been opened, or several windows side by side: the memory that is
+    seen and the text that is held.
 
-    model: who opened it, and answers from it. layers: keys and values of both, (windows, heads,
-    rows, head_dim) each; none if there are no rows. otherwise: what is asked where the answer from
-    here is that it is not in the document.
+    model: who opened it, and answers from it. texts: what every window holds behind its memory
+    rows, token ids, equally many. layers: keys and values of both, (windows, heads, rows, head_dim)
+    each; none if there are no rows. otherwise: what is asked where the answer from here is that it
+    is not in the document.
     """
 
     model: CometModel
     memory: Memory
-    tail: tuple[int, ...]
+    texts: tuple[tuple[int, ...], ...]
     layers: tuple[tuple[Tensor, Tensor], ...]
     otherwise: Prefix | None = None
 
     @property
     def windows(self) -> int:
         """Parts of memory or tail that are asked side by side; 1 where all is asked as a whole."""
-        return len(self.layers[0][0]) if self.layers else 1
+        return len(self.texts)
+
+    @property
+    def held(self) -> int:
+        """Text tokens behind the memory rows of a window."""
+        return len(self.texts[0])
 
     @property
     def remembered(self) -> bool | None:
@@ -52,7 +59,7 @@ class Prefix:
         it may come from either.
         """
         rows = self.memory[0].rows > 0
-        return None if rows and self.tail else rows
+        return None if rows and self.held else rows
 
     @property
     def memory_rows(self) -> int:
@@ -71,7 +78,8 @@ class Prefix:
     def window(self, number: int) -> Prefix:
         """The same with one of its windows alone."""
         part = slice(number, number + 1)
-        return replace(self, layers=tuple((key[part], value[part]) for key, value in self.layers))
+        layers = tuple((key[part], value[part]) for key, value in self.layers)
+        return replace(self, texts=self.texts[part], layers=layers)
 
     def cache(self) -> DynamicCache:
         """A new cache over the same tensors; it grows by concatenation, and leaves them alone."""
@@ -143,7 +151,7 @@ def _open_tail(model: CometModel, tail: Sequence[int], turn: ChunkTurn) -> Prefi
     size = model.config.tail_window
     if size == 0 or len(tail) <= size:
         return open_chunk(model, model.empty_memory(), tail, turn)
-    texts = [tail[start : start + size] for start in window_starts(len(tail), size)]
+    texts = tuple(tuple(tail[start : start + size]) for start in window_starts(len(tail), size))
     caches: list[Any] = []
     for group in torch.tensor(texts, device=model.device).split(model.config.chunk_size // size):
         cache = model.prefix(model.empty_memory(len(group)))
@@ -154,7 +162,7 @@ def _open_tail(model: CometModel, tail: Sequence[int], turn: ChunkTurn) -> Prefi
         (torch.cat([part.keys for part in parts]), torch.cat([part.values for part in parts]))
         for parts in zip(*(cache.layers for cache in caches), strict=True)
     )
-    return Prefix(model, model.empty_memory(), tuple(tail), layers)
+    return Prefix(model, model.empty_memory(), texts, layers)
 
 
 @torch.inference_mode()
@@ -174,7 +182,7 @@ def open_chunk(
             model.answer_hidden(cache, piece, start=begin)
     layers: list[Any] = cache.layers
     opened = tuple((layer.keys, layer.values) for layer in layers)
-    return Prefix(model, memory, tuple(tail), opened)
+    return Prefix(model, memory, (tuple(tail),) * count, opened)
 
 
 class _Entry:
@@ -217,7 +225,7 @@ class PrefixCache:
         of that key. turn: entered for each computation, of a chunk at most; who waits for another's
         has none.
         """
-        fold = must_fold(model, len(state.tail), asked)
+        fold = must_fold(model, model.config.seen_tail(len(state.tail)), asked)
         return self._get((key, fold), lambda: open_state(model, state, fold, turn))
 
     def drop(self, key: Hashable) -> None:

@@ -108,9 +108,10 @@ class MemoryReader:
         def opened(fold: bool) -> Prefix:
             return open_state(self.model, state, fold)
 
+        held = self.model.config.seen_tail(len(state.tail))
         for question in questions:
             asked = len(self.prompt.question(question))
-            start = opened(must_fold(self.model, len(state.tail), asked))
+            start = opened(must_fold(self.model, held, asked))
             sampling = Sampling(max_tokens=max_tokens)
             yield "".join(answer(self.model, self.prompt, start, question, sampling=sampling))
             watcher.answered(self.name)

@@ -269,7 +269,12 @@ class QuestionSampler:
         if unanswerable:
             text = self.prompt.decode(tokens).casefold()
             end = begin + reading.length
-            elsewhere = [q for q in document.questions if _elsewhere(q, starts, begin, end)]
+            answered = {q.question for q in held}
+            elsewhere = [
+                q
+                for q in document.questions
+                if q.question not in answered and _elsewhere(q, starts, begin, end)
+            ]
             asked = [
                 self._foreign(rng, document, elsewhere, text) or a
                 if rng.random() < unanswerable
@@ -293,19 +298,19 @@ class QuestionSampler:
         """
         for _ in range(TRIES):
             if elsewhere and rng.random() < 0.5:
-                question, known = rng.choice(elsewhere), False
+                question, unfit = rng.choice(elsewhere), False
             else:
                 other = rng.choice(self.documents)
                 question = rng.choice(other.questions)
-                known = other is document or not question.answers
-            if not known and not _occurs(question, text):
+                unfit = other is document or not question.answers
+            if not unfit and not _occurs(question, text):
                 return _unanswerable(self.prompt, question.question)
         return None
 
 
 def _elsewhere(question: Question, starts: Sequence[int], begin: int, end: int) -> bool:
-    """Whether no section that answers a question reaches between two tokens; so too of one that the
-    data marks as unanswerable. starts: the first token of every section, and the one behind all.
+    """Whether, as far as the data says, no section between tokens `begin` and `end` answers a
+    question. starts: the first token of every section, and the one behind all.
     """
     spans = [(starts[n], starts[n + 1]) for n in question.sections]
     outside = [stop <= begin or start >= end for start, stop in spans]

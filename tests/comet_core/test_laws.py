@@ -31,7 +31,9 @@ MODEL = make_model()
 HOLDING = make_model(tail_tokens=17)  # keeps more than a chunk unread
 SHARING = make_model(tail_tokens=17)
 SHARING.tail_model = make_model(tail_tokens=17, seed=1)
-WINDOWED = make_model(tail_tokens=17, temporary_rows=40, window_rows=8, tail_window=6)
+WINDOWED = make_model(
+    tail_tokens=17, chunk_size=24, temporary_rows=40, window_rows=8, tail_window=6
+)
 Models = st.sampled_from([MODEL, HOLDING, WINDOWED])
 Text = st.lists(st.integers(0, VOCABULARY - 1), max_size=80)
 
@@ -135,18 +137,16 @@ def test_an_outgrown_chunk_is_read_into_the_fork_as_text_is(model, text, asked) 
     memory, chunk = state.memory, list(state.tail)
     if chunk and len(chunk) + len(asked) + size // 8 > longest:  # with room for an answer
         memory, chunk = folded(memory, chunk)
-    if kept and chunk:  # a held tail is asked by itself
-        memory = model.empty_memory()
-    # of a tail its newest window, until all is opened anew
-    window = 0 if memory[0].rows else model.config.tail_window
+    if kept and chunk:  # a held tail is asked by itself, in its newest window
+        memory, chunk = model.empty_memory(), chunk[-model.config.tail_window :]
     while len(asked) > size:
         memory, chunk = folded(memory, chunk + asked[:size])
-        asked, window = asked[size:], 0
+        asked = asked[size:]
     held = len(chunk)
     chunk += asked
     for token in answer:
         seen = newest_window(memory, model.config.window_rows)
-        cache = open_chunk(model, seen, chunk[:held][-window:]).cache()
+        cache = open_chunk(model, seen, chunk[:held]).cache()
         with torch.inference_mode():
             hidden = model.answer_hidden(cache, torch.tensor([chunk[held:]]), held)
             logits = model.backbone.logits(hidden[0, -1])
@@ -154,7 +154,7 @@ def test_an_outgrown_chunk_is_read_into_the_fork_as_text_is(model, text, asked) 
         assert logits[token] > logits.max() - 1e-3
         if len(chunk) == longest:
             memory, chunk = folded(memory, chunk)
-            held, window = len(chunk), 0
+            held = len(chunk)
         chunk.append(token)
 
 
@@ -221,10 +221,10 @@ def windows_of(state: MemoryState) -> list[Prefix]:
 )
 def test_the_window_that_is_least_likely_to_refuse_answers(of_tail, text, asked, refusal) -> None:
     if of_tail:
-        state = MemoryState(WINDOWED.empty_memory(), tuple(text[: 7 + len(text) % 14]))
+        state = MemoryState(WINDOWED.empty_memory(), tuple(text[: 7 + len(text) % 30]))
     else:
         state = MemoryState(last(read(WINDOWED, empty_state(WINDOWED), text)).memory)
-    alone = windows_of(state)
+    alone, longest = windows_of(state), WINDOWED.config.chunk_size // 8
     sampling = Sampling(max_tokens=4)
 
     def told(start: MemoryState | Prefix) -> list[Written]:
@@ -232,8 +232,7 @@ def test_the_window_that_is_least_likely_to_refuse_answers(of_tail, text, asked,
 
     def refused(part: Prefix) -> float:
         with torch.inference_mode():
-            fork = Fork(part)
-            *_, logits = [fork.read(block) for block in asked[-2:]]
+            logits = Fork(part).read(list(itertools.chain.from_iterable(asked))[-longest:])
             return float(logits[0].log_softmax(-1)[refusal[0]])
 
     chances = sorted((refused(part), i) for i, part in enumerate(alone))

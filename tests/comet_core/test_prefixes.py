@@ -20,6 +20,8 @@ from comet_core.reader import empty_state, read
 
 MODEL = make_model()
 HOLDING = make_model(tail_tokens=17)
+WINDOWED = make_model(tail_tokens=17, temporary_rows=9, window_rows=4, tail_window=5)
+WINDOWED.tail_model = make_model(tail_tokens=17, tail_window=5, seed=1)
 PROMPT = PromptFormat(make_tokenizer(CONTROL))
 TALKER = make_model(vocabulary=len(PROMPT.tokenizer), chunk_size=40, temporary_rows=12)
 PLENTY = 1 << 30
@@ -32,7 +34,7 @@ def state_of(text: list[int], model=MODEL) -> MemoryState:
 
 @settings(deadline=None, max_examples=40)
 @given(
-    model=st.sampled_from([MODEL, HOLDING]),
+    model=st.sampled_from([MODEL, HOLDING, WINDOWED]),
     text=st.lists(st.integers(0, VOCABULARY - 1), max_size=60),
     asked=st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=30),
 )

@@ -40,7 +40,7 @@ def check_losses(
 
 def loss_of(model: CometModel, start: Prefix, question: list[int], answer: list[int]):
     ids = torch.tensor([question + answer[:-1]])
-    hidden = model.answer_hidden(start.cache(), ids, start=len(start.tail))[0]
+    hidden = model.answer_hidden(start.cache(), ids, start=start.held)[0]
     logits = model.backbone.logits(hidden)[len(question) - 1 :]
     return torch.nn.functional.cross_entropy(logits, torch.tensor(answer))
 

@@ -73,12 +73,14 @@ def test_every_stage_of_a_recipe_takes_a_step(path: Path, tmp_path: Path) -> Non
     sections = tuple(f"On day {n} it rained in Bergen. " * 2 for n in range(30))
     questions = tuple(Question(f"When, {n}?", (f"on day {n}",), (n,)) for n in range(30))
     documents = [tokenize(QADocument("a", sections, questions), prompt)] * 2
-    before = [p.detach().clone() for p in model.memories.parameters()]
+    # what is for tails alone reads nothing into a memory
+    learner = model.memories if any(stage.chunks[1] for stage in recipe.stages) else model
+    before = [p.detach().clone() for p in learner.parameters()]
     trainer = Trainer(model, prompt, documents, recipe, tmp_path)
     reports = list(trainer.run())
     assert [r.stage for r in reports] == [stage.name for stage in recipe.stages]
     assert trainer.finished
-    after = list(model.memories.parameters())
+    after = list(learner.parameters())
     assert any(not a.equal(b) for a, b in zip(before, after, strict=True))
 
 

@@ -166,7 +166,8 @@ def test_what_only_another_part_of_the_document_answers_is_unanswerable() -> Non
         for asked in sample.asked:
             (ship,) = re.findall(r"Ship \d+", PROMPT.decode(asked.question))
             assert (text.count(f"{ship} ") == 3) is asked.answerable
-            absent |= {ship} - ({ship} if asked.answerable else set())
+            if not asked.answerable:
+                absent.add(ship)
     assert len(absent) > 9
 
 

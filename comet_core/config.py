@@ -79,10 +79,6 @@ class CometConfig:
         """
         return NO_COMPRESSION if self.tail_tokens else self.stride
 
-    def seen_tail(self, tokens: int) -> int:
-        """Tokens of a tail of so many that are seen at once."""
-        return min(tokens, self.tail_window or tokens)
-
     def chunks_of(self, tokens: int) -> int:
         """Chunks that are read of a text of so many tokens; the rest is the tail."""
         return max(0, tokens - self.tail_tokens) // self.chunk_size

@@ -20,7 +20,14 @@ from transformers import DynamicCache
 
 from comet_core.memory import Memory, MemoryState
 from comet_core.model import CometModel
-from comet_core.prefixes import Prefix, fold_tail, must_fold, open_chunk, open_state
+from comet_core.prefixes import (
+    Prefix,
+    fold_tail,
+    must_fold,
+    must_fold_tail,
+    open_chunk,
+    open_state,
+)
 from comet_core.prompt import NOT_IN_DOCUMENT, PromptFormat
 from comet_core.reader import ChunkTurn
 
@@ -171,8 +178,7 @@ def generate(
     written before nothing else is left.
     """
     if isinstance(start, MemoryState):
-        held = model.config.seen_tail(len(start.tail))
-        fold = must_fold(model, held, sum(map(len, asked)))
+        fold = must_fold_tail(model, start, sum(map(len, asked)))
         start = open_state(model, start, fold, turn)
     while start.otherwise is not None:
         longest = max(sampling.max_tokens, len(refusal))
@@ -259,8 +265,7 @@ class Fork:
         self.turn = turn
         self.remembered = start.remembered
         self.memory: Memory = start.memory
-        self.windows = start.windows
-        self.texts = start.texts
+        self.texts = start.texts  # of every window
         self.chunk: list[int] = list(start.texts[-1])  # of any window, until one is chosen
         self.cache: DynamicCache | None = start.cache()
 
@@ -281,12 +286,12 @@ class Fork:
 
     def settle(self, logits: Tensor, refusal: Sequence[int]) -> Tensor:
         """Go on from the window that answers; `logits` (windows, vocabulary) -> (vocabulary,)."""
-        if self.cache is None or self.windows == 1:
+        if self.cache is None or len(self.texts) == 1:
             return logits[0]
         window = _least_refused(logits, refusal)
-        self.chunk[: len(self.texts[window])] = self.texts[window]
+        self.texts = self.texts[window : window + 1]
+        self.chunk[: len(self.texts[0])] = self.texts[0]
         self.cache.batch_select_indices(torch.tensor([window], device=self.model.device))
-        self.windows = 1
         return logits[window]
 
     def step(self, token: int) -> Tensor:
@@ -297,7 +302,7 @@ class Fork:
 
     def _read(self, tokens: Sequence[int]) -> Tensor:
         cache = self._open() if self.cache is None else self.cache
-        ids = torch.tensor([tokens], device=self.model.device).expand(self.windows, -1)
+        ids = torch.tensor([tokens], device=self.model.device).expand(len(self.texts), -1)
         with self.turn():
             hidden = self.model.answer_hidden(cache, ids, start=len(self.chunk))
             logits = self.model.backbone.logits(hidden[:, -1])
@@ -317,7 +322,7 @@ class Fork:
     def _open(self) -> DynamicCache:
         """Start an answering chunk with all that is held."""
         opened = open_chunk(self.model, self.memory, self.chunk, self.turn)
-        self.windows, self.texts, self.cache = opened.windows, opened.texts, opened.cache()
+        self.texts, self.cache = opened.texts, opened.cache()
         return self.cache
 
 

@@ -101,6 +101,12 @@ def must_fold(model: CometModel, held: int, asked: int, memory_rows: int = 0) ->
     return held > 0 and held + asked + answered > model.answering_size(memory_rows)
 
 
+def must_fold_tail(model: CometModel, state: MemoryState, asked: int) -> bool:
+    """`must_fold` of the part of a state's tail that is seen at once."""
+    held = len(state.tail)
+    return must_fold(model, min(held, model.config.tail_window or held), asked)
+
+
 def fold_tail(
     model: CometModel,
     memory: Memory,
@@ -225,7 +231,7 @@ class PrefixCache:
         of that key. turn: entered for each computation, of a chunk at most; who waits for another's
         has none.
         """
-        fold = must_fold(model, model.config.seen_tail(len(state.tail)), asked)
+        fold = must_fold_tail(model, state, asked)
         return self._get((key, fold), lambda: open_state(model, state, fold, turn))
 
     def drop(self, key: Hashable) -> None:

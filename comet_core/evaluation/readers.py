@@ -19,7 +19,7 @@ from comet_core.checkpoint import LoadedModel
 from comet_core.evaluation.forms import Form
 from comet_core.generation import Sampling, answer
 from comet_core.memory import MemoryState
-from comet_core.prefixes import Prefix, must_fold, open_state
+from comet_core.prefixes import Prefix, must_fold_tail, open_state
 from comet_core.prompt import PromptFormat
 from comet_core.reader import empty_state, read_batch
 
@@ -108,10 +108,9 @@ class MemoryReader:
         def opened(fold: bool) -> Prefix:
             return open_state(self.model, state, fold)
 
-        held = self.model.config.seen_tail(len(state.tail))
         for question in questions:
             asked = len(self.prompt.question(question))
-            start = opened(must_fold(self.model, held, asked))
+            start = opened(must_fold_tail(self.model, state, asked))
             sampling = Sampling(max_tokens=max_tokens)
             yield "".join(answer(self.model, self.prompt, start, question, sampling=sampling))
             watcher.answered(self.name)

@@ -21,8 +21,9 @@ from comet_core.training.data import Question, TokenizedDocument
 from comet_core.training.facts import Fact, make_facts
 
 PASSAGE, CUE = 64, 8  # tokens of a passage, and those of them that ask for the rest
-TRIES = 20  # at drawing a question that a text does not answer, or a fact that fits in it
+TRIES = 20  # at drawing what a text does not answer, or a fact that fits in it
 ABBREVIATED = {"mr", "mrs", "ms", "dr", "st", "no", "esq", "messrs", "rev", "col", "capt", "prof"}
+EMPTY_WORDS = {"the", "of", "in", "to", "who", "did", "was", "s"}
 WORD_TOKENS = 6  # at least those of the longest of these
 
 
@@ -178,8 +179,7 @@ class FactSampler:
         ]
         if unanswerable:
             asked = [
-                self._unplanted(rng, kinds, made) if rng.random() < unanswerable else a
-                for a in asked
+                self._unplanted(rng, made) if rng.random() < unanswerable else a for a in asked
             ]
         return Sample(tokens, asked)
 
@@ -194,12 +194,15 @@ class FactSampler:
                 return made, planted
         raise TextTooShort(f"No fact fits in {room} tokens of a text; choose larger chunk_sizes.")
 
-    def _unplanted(self, rng: Random, kinds: list[str], planted: Sequence[Fact]) -> Asked:
-        """A question about none of the planted facts."""
-        known = {fact.about for fact in planted}
-        while (fact := make_facts(rng, kinds, 1)[0]).about in known:
-            pass
-        return _unanswerable(self.prompt, fact.question)
+    def _unplanted(self, rng: Random, planted: Sequence[Fact]) -> Asked:
+        """A question that no planted fact answers, about something like one of them: of some facts
+        drawn of its kind, the one whose subject has most words in common with its own (the same of
+        another, or another of the same).
+        """
+        known, like = {fact.about for fact in planted}, rng.choice(planted)
+        drawn = [f for f in make_facts(rng, [like.kind], TRIES) if f.about not in known]
+        nearest = max(drawn, key=lambda fact: len(_words(fact) & _words(like)))
+        return _unanswerable(self.prompt, nearest.question)
 
     def filler(self, rng: Random, length: int) -> list[int]:
         """`length` tokens of running text, from as many texts as it takes."""
@@ -267,13 +270,13 @@ class QuestionSampler:
             for q in rng.sample(held, min(questions, len(held)))
         ]
         if unanswerable:
-            text = self.prompt.decode(tokens).casefold()
+            text, whole = (self.prompt.decode(t).casefold() for t in (tokens, document.tokens))
             end = begin + reading.length
             answered = {q.question for q in held}
             elsewhere = [
                 q
                 for q in document.questions
-                if q.question not in answered and _elsewhere(q, starts, begin, end)
+                if q.question not in answered and _elsewhere(q, starts, begin, end, whole)
             ]
             asked = [
                 self._foreign(rng, document, elsewhere, text) or a
@@ -308,13 +311,20 @@ class QuestionSampler:
         return None
 
 
-def _elsewhere(question: Question, starts: Sequence[int], begin: int, end: int) -> bool:
+def _words(fact: Fact) -> set[str]:
+    """The words that say what a fact is about."""
+    return set(re.findall(r"\w+", " ".join(fact.about).casefold())) - EMPTY_WORDS
+
+
+def _elsewhere(question: Question, starts: Sequence[int], begin: int, end: int, whole: str) -> bool:
     """Whether, as far as the data says, no section between tokens `begin` and `end` answers a
-    question. starts: the first token of every section, and the one behind all.
+    question. Where others do, an answer has to stand in the document word for word (`whole`: its
+    text in lower case): one in words of its own might be given by any section. starts: the first
+    token of every section, and the one behind all.
     """
     spans = [(starts[n], starts[n + 1]) for n in question.sections]
     outside = [stop <= begin or start >= end for start, stop in spans]
-    return not question.answers or (bool(outside) and all(outside))
+    return not question.answers or (bool(outside) and all(outside) and _occurs(question, whole))
 
 
 def _occurs(question: Question, text: str) -> bool:

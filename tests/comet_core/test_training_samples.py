@@ -14,6 +14,7 @@ from training_tiny import tokenize_text, write_data
 
 from comet_core.config import CometConfig
 from comet_core.prompt import NOT_IN_DOCUMENT, PromptFormat
+from comet_core.training import samples
 from comet_core.training.data import (
     QADocument,
     Question,
@@ -21,7 +22,7 @@ from comet_core.training.data import (
     load_documents,
     tokenize,
 )
-from comet_core.training.facts import MAKERS, make_facts
+from comet_core.training.facts import MAKERS, Fact, make_facts
 from comet_core.training.recipe import Stage
 from comet_core.training.samples import (
     CUE,
@@ -155,7 +156,7 @@ def test_what_a_text_does_not_answer_is_asked(documents: list[TokenizedDocument]
 def test_what_only_another_part_of_the_document_answers_is_unanswerable() -> None:
     """Such questions are hard to tell from those that the part does answer."""
     sections = tuple(f"{sentence} " * 3 for sentence in SENTENCES)
-    questions = tuple(Question(f"Ship {n}?", ("its crew",), (n,)) for n in range(90))
+    questions = tuple(Question(f"Ship {n}?", (f"{1000 + n} planks",), (n,)) for n in range(90))
     document = tokenize(QADocument("a", sections, questions), PROMPT)
     sampler = QuestionSampler(PROMPT, [document])
     absent = set()
@@ -171,6 +172,16 @@ def test_what_only_another_part_of_the_document_answers_is_unanswerable() -> Non
     assert len(absent) > 9
 
 
+def test_an_answer_in_words_of_its_own_may_be_given_by_any_part() -> None:
+    sections = tuple(f"{sentence} " * 3 for sentence in SENTENCES)
+    questions = tuple(Question(f"Ship {n}?", ("all hands",), (n,)) for n in range(90))
+    document = tokenize(QADocument("a", sections, questions), PROMPT)
+    sampler = QuestionSampler(PROMPT, [document])
+    for n in range(20):
+        sample = sampler.sample(Random(n), Reading([], 700, 8), 3, 0.5, "tail")
+        assert sample is not None and all(asked.answerable for asked in sample.asked)
+
+
 @given(seed=st.integers(0, 10_000), facts=st.integers(1, 4))
 def test_facts_that_were_not_planted_are_asked_for(seed: int, facts: int) -> None:
     sampler = FactSampler(PROMPT, [tokenize_text(PROMPT, "It rained. We slept. " * 90)])
@@ -183,6 +194,23 @@ def test_facts_that_were_not_planted_are_asked_for(seed: int, facts: int) -> Non
     for asked in sample.asked:
         assert not asked.answerable and asked.answer == PROMPT.answer(NOT_IN_DOCUMENT)
         assert tuple(asked.question) not in about
+
+
+def test_what_was_not_planted_is_like_what_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fact(kind: str, *about: str) -> Fact:
+        return Fact(kind, f"{about}.", f"{about}?", "12345", about)
+
+    planted = [fact("number", "station code", "the mill of Port Elwick"), fact("date", "a", "b")]
+    drawn = {
+        "number": [planted[0], fact("number", "pass number", "the boat of Tom Hale")],
+        "date": [fact("date", "born", "Ann Winlow"), fact("date", "x", "b")],
+    }
+    drawn["number"].insert(1, fact("number", "pass number", "the mill of Saint Lunwal"))
+    monkeypatch.setattr(samples, "make_facts", lambda rng, kinds, count: drawn[kinds[0]])
+    sampler = FactSampler(PROMPT, [])
+    asked = {PROMPT.decode(sampler._unplanted(Random(n), planted).question) for n in range(20)}
+    likest = {drawn["number"][1], drawn["date"][1]}
+    assert {next(f for f in likest if f.question in question) for question in asked} == likest
 
 
 def test_wordings_of_one_question_are_about_one_thing() -> None:

@@ -2,8 +2,8 @@
 
 The state of the document is never changed: a conversation is a fork of it. The tail, or the window
 of it that answers, and the question are the answering chunk; what outgrows a chunk is read into the
-fork's own memory, as text is. A refusal is only told once there is nothing else left to ask. Knows
-nothing of where states or conversations are kept.
+fork's own memory, as text is. Where the tail is not sure, the memory is asked as well, and the one
+answers that is less likely to refuse. Knows nothing of where states or conversations are kept.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -30,6 +30,9 @@ from comet_core.prefixes import (
 )
 from comet_core.prompt import NOT_IN_DOCUMENT, PromptFormat
 from comet_core.reader import ChunkTurn
+
+SURE = 0.003
+"""A tail answers alone where its chance of a refusal is at most this."""
 
 
 @dataclass(frozen=True)
@@ -174,57 +177,40 @@ def generate(
 ) -> Iterator[Written]:
     """The tokens of the answer to the last block of `asked`, the end token left out.
 
-    refusal: the answer, without its end, after which what is there `otherwise` is asked; it is not
-    written before nothing else is left.
+    refusal: the answer that it is not in the document, without its end; none: nothing is compared.
+    Of the windows of a tail or a memory the one answers that is least likely to begin with its
+    first token. Where that is likelier than `SURE` in a tail, the memory `beside` is asked as well,
+    and answers if it is less likely there. It is told only if it is likelier than all else.
     """
     if isinstance(start, MemoryState):
         fold = must_fold_tail(model, start, sum(map(len, asked)))
         start = open_state(model, start, fold, turn)
-    while start.otherwise is not None:
-        longest = max(sampling.max_tokens, len(refusal))
-        written = _write(start, asked, end, sampling, longest, turn, refusal)
-        begun = _other_than(refusal, written)
-        if begun is not None:
-            yield from islice(chain(begun, written), sampling.max_tokens)
-            return
-        start = start.otherwise
-    yield from _write(start, asked, end, sampling, sampling.max_tokens, turn, refusal)
-
-
-def _other_than(refusal: Sequence[int], written: Iterator[Written]) -> list[Written] | None:
-    """What is written of an answer up to where it is another than the refusal; None if it never
-    is.
-    """
-    begun: list[Written] = []
-    for token in written:
-        begun.append(token)
-        if [one.token for one in begun] != list(refusal[: len(begun)]):
-            return begun
-    return begun if len(begun) < len(refusal) else None
-
-
-def _write(
-    start: Prefix,
-    asked: Sequence[Sequence[int]],
-    end: int,
-    sampling: Sampling,
-    longest: int,
-    turn: ChunkTurn,
-    refusal: Sequence[int],
-) -> Iterator[Written]:
-    """The tokens that follow `asked` in a fork of a prefix, `longest` at most."""
+    fork, logits = _ask(start, asked, turn, refusal)
+    if start.beside is not None and _refusal_chance(logits, refusal) > SURE:
+        asked_memory = _ask(start.beside, asked, turn, refusal)
+        if _refusal_chance(asked_memory[1], refusal) < _refusal_chance(logits, refusal):
+            fork, logits = asked_memory
     choose = _Chooser(sampling, start.model.device)
-    fork = Fork(_narrowed(start, asked, turn, refusal), turn)
-    for block in asked:
-        logits = fork.read(block)
-    logits = fork.settle(logits, refusal)
-    for written in range(1, longest + 1):
-        token = choose(logits)
+    allowed = _without_unlikely_refusal(logits, refusal)
+    for written in range(1, sampling.max_tokens + 1):
+        token = choose(allowed)
         if token == end:
             return
         yield Written(token, float(logits.float().softmax(-1)[token]), fork.remembered)
-        if written < longest:
-            logits = fork.step(token)
+        if written < sampling.max_tokens:
+            allowed = logits = fork.step(token)
+
+
+def _ask(
+    start: Prefix, asked: Sequence[Sequence[int]], turn: ChunkTurn, refusal: Sequence[int]
+) -> tuple[Fork, Tensor]:
+    """A fork of a prefix that has read `asked`, in the window that answers, and the logits
+    (vocabulary,) of what follows.
+    """
+    fork = Fork(_narrowed(start, asked, turn, refusal), turn)
+    for block in asked:
+        logits = fork.read(block)
+    return fork, fork.settle(logits, refusal)
 
 
 def _narrowed(
@@ -244,12 +230,28 @@ def _narrowed(
     return start.window(_least_refused(logits, refusal))
 
 
-def _least_refused(logits: Tensor, refusal: Sequence[int]) -> int:
-    """The window whose answer is least likely to begin as a refusal, or the newest if there is none
-    to compare with; of logits (windows, vocabulary).
+def _refusal_chance(logits: Tensor, refusal: Sequence[int]) -> Tensor:
+    """The chance (...) that an answer begins as a refusal, of logits (..., vocabulary); 0 if there
+    is none to compare with.
     """
-    chances = logits.float().log_softmax(-1)
-    return int(chances[:, refusal[0]].argmin()) if refusal else len(logits) - 1
+    chances = logits.float().softmax(-1)
+    return chances[..., refusal[0]] if refusal else torch.zeros_like(chances[..., 0])
+
+
+def _least_refused(logits: Tensor, refusal: Sequence[int]) -> int:
+    """The window whose answer is least likely to begin as a refusal, the newest of several; of
+    logits (windows, vocabulary).
+    """
+    return len(logits) - 1 - int(_refusal_chance(logits, refusal).flip(0).argmin())
+
+
+def _without_unlikely_refusal(logits: Tensor, refusal: Sequence[int]) -> Tensor:
+    """Logits (vocabulary,) of an answer's first token, without that of a refusal if it is less
+    likely than all others together, even where each of these is less likely still.
+    """
+    if not refusal or _refusal_chance(logits, refusal) > 0.5:
+        return logits
+    return logits.index_fill(0, torch.tensor(refusal[:1], device=logits.device), -torch.inf)
 
 
 class Fork:

@@ -33,15 +33,15 @@ class Prefix:
 
     model: who opened it, and answers from it. texts: what every window holds behind its memory
     rows, token ids, equally many. layers: keys and values of both, (windows, heads, rows, head_dim)
-    each; none if there are no rows. otherwise: what is asked where the answer from here is that it
-    is not in the document.
+    each; none if there are no rows. beside: of a tail the memory of the same document, which is
+    asked too where the tail is not sure.
     """
 
     model: CometModel
     memory: Memory
     texts: tuple[tuple[int, ...], ...]
     layers: tuple[tuple[Tensor, Tensor], ...]
-    otherwise: Prefix | None = None
+    beside: Prefix | None = None
 
     @property
     def windows(self) -> int:
@@ -64,16 +64,16 @@ class Prefix:
     @property
     def memory_rows(self) -> int:
         """Memory rows a layer that an answer may come from."""
-        return self.memory[0].rows + (self.otherwise.memory_rows if self.otherwise else 0)
+        return self.memory[0].rows + (self.beside.memory_rows if self.beside else 0)
 
     @property
     def tensors(self) -> Iterator[Tensor]:
-        """All that it holds, the memory and what `otherwise` holds included."""
+        """All that it holds, the memory and what is `beside` included."""
         yield from tensors_of(self.memory)
         for pair in self.layers:
             yield from pair
-        if self.otherwise:
-            yield from self.otherwise.tensors
+        if self.beside:
+            yield from self.beside.tensors
 
     def window(self, number: int) -> Prefix:
         """The same with one of its windows alone."""
@@ -134,8 +134,8 @@ def open_state(
     """Open a state to answer from it; to `fold`, with what `fold_tail` leaves of its tail.
 
     A model that holds a tail (`tail_tokens`) is asked apart: of the tail, as if it were all there
-    is, in windows (`tail_window`) and with weights of its own if there are such, and otherwise of
-    the memory. Each tells more without the other beside it, and has all of the backbone's rows. Not
+    is, in windows (`tail_window`) and with weights of its own if there are such, and `beside` it of
+    the memory. Each tells more without the other before it, and has all of the backbone's rows. Not
     as published: there a tail stands behind the memory. turn: entered for each computation, of a
     chunk at most.
     """
@@ -147,7 +147,7 @@ def open_state(
     remembered = open_chunk(model, memory, (), turn) if memory[0].rows else None
     if remembered and not tail:
         return remembered
-    return replace(_open_tail(model.tail_model or model, tail, turn), otherwise=remembered)
+    return replace(_open_tail(model.tail_model or model, tail, turn), beside=remembered)
 
 
 def _open_tail(model: CometModel, tail: Sequence[int], turn: ChunkTurn) -> Prefix:

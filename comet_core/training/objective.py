@@ -85,7 +85,7 @@ def _ask_apart(
     frozen_tail: bool,
 ) -> Objective:
     """Ask as `comet_core.prefixes.open_state` has it: the tail by itself, which has to refuse what
-    it does not tell, and then the memory by itself. Of an answer the mean over both is its loss.
+    it does not tell, and the memory by itself. Of an answer the mean over both is its loss.
     """
     asked = [(row, a) for row, sample in enumerate(samples) for a in sample.asked]
     of_tail = {

@@ -22,7 +22,7 @@ from comet_core.generation import (
 )
 from comet_core.memory import MemoryState
 from comet_core.prefixes import open_state
-from comet_core.prompt import PromptFormat
+from comet_core.prompt import NOT_IN_DOCUMENT, PromptFormat
 from comet_core.reader import empty_state, read
 
 PROMPT = PromptFormat(make_tokenizer(CONTROL))
@@ -137,9 +137,11 @@ def test_chances_are_those_of_temperature_one(state) -> None:
     )
     list(written)
     fork = Fork(open_state(MODEL, state))
+    refusal = PROMPT.answer(NOT_IN_DOCUMENT)[:-1]
     with torch.inference_mode():
         (logits,) = fork.read(asked[0])
-        tokens = [one.token for one in generate(MODEL, state, asked, PROMPT.end, sampling)]
+        again = generate(MODEL, state, asked, PROMPT.end, sampling, refusal=refusal)
+        tokens = [one.token for one in again]
         for token, (_, chance) in zip(tokens, written.chances, strict=True):
             assert chance == pytest.approx(logits.double().softmax(0)[token].item(), rel=1e-5)
             logits = fork.step(token)

@@ -14,7 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import comet_core.gates
-from comet_core.generation import Fork, Sampling, Written, generate
+from comet_core.generation import SURE, Fork, Sampling, Written, generate
 from comet_core.memory import (
     LayerState,
     MemoryState,
@@ -24,13 +24,15 @@ from comet_core.memory import (
     windows,
 )
 from comet_core.model import CometModel
-from comet_core.prefixes import Prefix, open_chunk
+from comet_core.prefixes import Prefix, open_chunk, open_state
 from comet_core.reader import empty_state, read, read_batch, read_chunk
 
 MODEL = make_model()
 HOLDING = make_model(tail_tokens=17)  # keeps more than a chunk unread
 SHARING = make_model(tail_tokens=17)
 SHARING.tail_model = make_model(tail_tokens=17, seed=1)
+CERTAIN = make_model(tail_tokens=17)
+CERTAIN.language_model.lm_head.weight.mul_(20)  # of one token it is nearly certain
 WINDOWED = make_model(
     tail_tokens=17, chunk_size=24, temporary_rows=40, window_rows=8, tail_window=6
 )
@@ -158,28 +160,62 @@ def test_an_outgrown_chunk_is_read_into_the_fork_as_text_is(model, text, asked) 
         chunk.append(token)
 
 
+@settings(deadline=None, max_examples=60)
+@given(
+    model=st.sampled_from([HOLDING, SHARING, WINDOWED]),
+    text=st.lists(st.integers(0, VOCABULARY - 1), min_size=41, max_size=120),
+    asked=st.lists(st.integers(1, 96), min_size=1, max_size=3),  # which fits behind any tail
+    refusal=st.lists(st.integers(1, 96), max_size=2),
+)
+def test_unless_the_tail_is_sure_the_one_that_is_less_likely_to_refuse_answers(
+    model, text, asked, refusal
+) -> None:
+    state = last(read(model, empty_state(model), text))
+    assert state.chunks_read and state.tail
+    tail, memory = MemoryState(model.empty_memory(), state.tail), MemoryState(state.memory)
+
+    def told(start: MemoryState) -> list[Written]:
+        sampling = Sampling(max_tokens=4)
+        return list(generate(model, start, [asked], -1, sampling, refusal=refusal))
+
+    def refused(start: MemoryState) -> float:
+        with torch.inference_mode():
+            logits = Fork(open_state(model, start)).read(asked)
+        return float(logits.softmax(-1)[:, refusal[0]].min())
+
+    if not refusal or refused(tail) <= max(SURE, refused(memory)):
+        assert told(state) == told(tail)
+        assert not any(one.remembered for one in told(state))
+    else:
+        assert told(state) == told(memory)
+        assert all(one.remembered for one in told(state))
+
+
 @settings(deadline=None, max_examples=40)
 @given(
-    model=st.sampled_from([HOLDING, SHARING]),
+    model=st.sampled_from([HOLDING, CERTAIN]),
     text=st.lists(st.integers(0, VOCABULARY - 1), min_size=29, max_size=80),
-    asked=st.lists(st.integers(1, 96), min_size=1, max_size=3),  # which fits behind any tail
-    longest=st.integers(1, 6),
+    asked=st.lists(st.integers(1, 96), min_size=1, max_size=3),
+    place=st.integers(0, 1),
 )
-def test_what_the_tail_refuses_is_asked_of_the_memory(model, text, asked, longest) -> None:
-    state = last(read(HOLDING, empty_state(HOLDING), text))
-    assert state.chunks_read and state.tail
-    tail, memory = MemoryState(HOLDING.empty_memory(), state.tail), MemoryState(state.memory)
-
-    def told(start: MemoryState, end: int, refusal: list[int], by=model) -> list[Written]:
-        sampling = Sampling(max_tokens=longest)
-        return list(generate(by, start, [asked], end, sampling, refusal=refusal))
-
-    *refusal, end = tokens(told(tail, -1, [], by=model.tail_model or model))
-    if end not in refusal:
-        assert told(state, end, refusal) == told(memory, end, [])
-    other = [*refusal, end + 1]
-    assert told(state, end, other) == told(tail, end, [])  # it begins as a refusal, and is none
-    assert told(state, -1, refusal) == told(tail, -1, [])  # it goes on behind a refusal
+def test_a_refusal_is_told_only_if_it_is_likelier_than_all_answers(
+    model, text, asked, place
+) -> None:
+    state = last(read(model, empty_state(model), text))
+    part = replace(open_state(model, state), beside=None)
+    fork, sampling = Fork(part), Sampling(max_tokens=2)
+    with torch.inference_mode():
+        (logits,) = fork.read(asked)
+        chances = logits.softmax(-1)
+        refusal = int(logits.argsort(descending=True)[place])  # the likeliest token, or the next
+        assume(abs(chances[refusal] - 0.5) > 1e-3)
+        told = list(generate(model, part, [asked], -1, sampling, refusal=[refusal]))
+        following = fork.step(told[0].token)
+    likeliest, second = chances.argsort(descending=True)[:2].tolist()
+    expected = second if refusal == likeliest and chances[refusal] < 0.5 else likeliest
+    assert told[0].token == expected
+    assert told[0].chance == pytest.approx(float(chances[expected]), rel=1e-5)
+    assert told[1].token == following.argmax()  # a refusal's token may stand further on
 
 
 @settings(deadline=None, max_examples=60)

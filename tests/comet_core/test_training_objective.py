@@ -23,17 +23,17 @@ def check_losses(
     model: CometModel, state: MemoryState, asked: list[Asked], losses: torch.Tensor
 ) -> None:
     """That the losses are those of the answers given from a state, one by one: where memory and
-    tail are asked apart, of the refusals as well that come before them.
+    tail are asked apart, of the tail's refusals as well.
     """
     prefix = open_state(model, state)
     for a, loss in zip(asked, losses, strict=True):
-        if prefix.otherwise is None or (a.answerable and a.age < 0):
+        if prefix.beside is None or (a.answerable and a.age < 0):
             expected = loss_of(model, prefix, a.question, a.answer)
         elif a.recited:
-            expected = loss_of(model, prefix.otherwise, a.question, a.answer)
+            expected = loss_of(model, prefix.beside, a.question, a.answer)
         else:
             refused = loss_of(model, prefix, a.question, REFUSAL)
-            told = loss_of(model, prefix.otherwise, a.question, a.answer)
+            told = loss_of(model, prefix.beside, a.question, a.answer)
             expected = (refused + told) / 2
         torch.testing.assert_close(loss, expected, atol=1e-4, rtol=1e-4)
 

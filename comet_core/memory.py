@@ -148,6 +148,11 @@ def joined(memory: Memory) -> Memory:
     )
 
 
+def without_temporary(memory: Memory) -> Memory:
+    """A memory with empty FIFOs: what the global memory alone holds."""
+    return tuple(LayerState(layer.global_state, layer.temporary[:, :0]) for layer in memory)
+
+
 def newest_window(memory: Memory, size: int) -> Memory:
     """A memory with no more than the last `size` rows of its FIFO; as it is for size 0."""
     return tuple(

@@ -263,6 +263,7 @@ class Trainer:
             step.stage.frozen_tail,
             step.stage.gradient_chunks,
             step.together,
+            step.stage.global_alone,
         )
 
     def _advance(self) -> None:

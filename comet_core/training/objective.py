@@ -19,7 +19,7 @@ from transformers import DynamicCache
 
 from comet_core.config import NO_COMPRESSION
 from comet_core.layout import branched_layout, side_by_side
-from comet_core.memory import Memory, joined, select
+from comet_core.memory import Memory, joined, select, without_temporary
 from comet_core.model import CometModel, attention_mask
 from comet_core.training.samples import Reading, Sample
 
@@ -53,6 +53,7 @@ def answer_loss(
     frozen_tail: bool = False,
     gradient_chunks: int | None = None,
     together: bool = False,
+    global_alone: bool = False,
 ) -> Objective:
     """Read the texts of a batch chunk by chunk, then ask all their questions.
 
@@ -64,6 +65,7 @@ def answer_loss(
     time), where not through all.
     together: ask all of one memory, that of the last text (and its tail) with the FIFOs of the
     others before its own; what those tell is then in no global memory.
+    global_alone: ask with empty FIFOs.
     """
     texts = torch.tensor([s.tokens for s in samples], device=model.device)
     read, tail = texts.split([reading.length - reading.tail, reading.tail], dim=1)
@@ -71,6 +73,8 @@ def answer_loss(
     if together:
         memory, tail = joined(memory), tail[-1:]
         samples = [sample for sample in samples if sample.asked]
+    if global_alone:
+        memory = without_temporary(memory)
     if model.config.tail_tokens and reading.chunks and reading.tail:
         return _ask_apart(model, memory, tail, samples, refusal, frozen_tail)
     return _ask_behind(model, memory, tail, samples, frozen_tail)

@@ -50,7 +50,7 @@ class Stage:
     """Share of questions that the text does not answer; what is right is then to say so."""
     asked_of: Part = "text"
     """Where the answers stand: anywhere, or only in what chunks have read, or in the older half of
-    that, or in the tail, which none has taken up yet."""
+    that or the newest chunk of it, or in the tail, which none has taken up yet."""
     tail: tuple[int, int] | None = None
     """Tokens of the tail, as many texts with 500 to 1,000 as with 1,000 to 2,000; None: less than
     half a chunk, or often none (always, of what was read, where the model holds a tail: it is asked
@@ -64,6 +64,9 @@ class Stage:
     together: float = 0.0
     """Share of steps whose texts are asked of all at once, of one memory with the FIFOs of all: the
     row that tells is one of many, and the global memory, the last text's, seldom helps."""
+    global_alone: bool = False
+    """Ask with empty FIFOs, so that only what was written into the global memory is told, the
+    newest chunk's facts as well."""
     mixed_with: dict[str, float] = field(default_factory=dict)
     """Names of earlier stages that stay in the mix, so that they are not forgotten, and the share
     of steps drawn as each one's; their answers are not judged."""
@@ -107,12 +110,14 @@ class Stage:
             raise ValueError(f"temporary_share is a share, got {self.temporary_share[0]}")
         if self.gradient_chunks is not None and self.gradient_chunks < 0:
             raise ValueError(f"gradient_chunks must not be negative, got {self.gradient_chunks}")
+        if self.together and self.global_alone:
+            raise ValueError("together, FIFOs are asked of: not of global memory alone")
         if self.together and self.temporary_share != (1.0, 1.0):
             raise ValueError("together, a FIFO holds all that was read: temporary_share is [1, 1]")
         if self.tail is not None and self.tail[0] < 1:
             raise ValueError(f"a tail has at least one token, got {self.tail[0]}")
         nothing_left = self.asked_of == "text" and self.tail is None
-        if self.chunks[0] < 1 and (self.asked_of in ("read", "old") or nothing_left):
+        if self.chunks[0] < 1 and (self.asked_of in ("read", "old", "new") or nothing_left):
             raise ValueError("of no chunks only a tail is left: ask of it, with asked_of = 'tail'")
         for pair in (self.chunks, self.facts, self.temporary_share, self.tail or (0, 0)):
             if pair[0] > pair[1]:
@@ -170,7 +175,7 @@ class Stage:
         """The shortest and the longest tail behind chunks of `size`."""
         if self.tail is not None:
             return self.tail
-        if sizes.tail_tokens and self.asked_of in ("read", "old"):
+        if sizes.tail_tokens and self.asked_of in ("read", "old", "new"):
             return 0, 0
         return (size // 4, size - 1) if self.asked_of == "tail" else (0, max(0, size // 2 - 1))
 

@@ -27,8 +27,9 @@ EMPTY_WORDS = {"the", "of", "in", "to", "who", "did", "was", "s"}
 WORD_TOKENS = 6  # at least those of the longest of these
 
 
-Part = Literal["text", "read", "old", "tail"]
-"""Of a text: all of it, what chunks have taken up, the older half of that, or what none has."""
+Part = Literal["text", "read", "old", "new", "tail"]
+"""Of a text: all of it, what chunks have taken up, the older half of that, the newest chunk of it,
+or what none has."""
 
 
 class TextTooShort(CometError):
@@ -78,6 +79,7 @@ class Reading:
             "text": (0, self.length),
             "read": (0, read),
             "old": (0, read // 2),
+            "new": (read - self.chunks[-1] if self.chunks else 0, read),
             "tail": (read, self.length),
         }[part]
 

@@ -202,6 +202,10 @@ def test_an_earlier_stage_stays_in_the_mix(start_run, tmp_path: Path) -> None:
         (RECIPE.replace("qa_share = 0.5", "passages = -1"), "must not be negative"),
         (RECIPE.replace("qa_share = 0.5", "together = 2"), "together is a share"),
         (RECIPE.replace("qa_share = 0.5", "together = 1"), "a FIFO holds all that was read"),
+        (
+            RECIPE.replace("qa_share = 0.5", "together = 1\nglobal_alone = true"),
+            "not of global memory alone",
+        ),
         (RECIPE.replace("[sizes]", "[sizes]\nwindow_rows = -8"), "window_rows must not"),
         (RECIPE.replace("[sizes]", "[sizes]\ntail_window = 8"), "set tail_tokens"),
         (RECIPE.replace("[sizes]", "[sizes]\ntail_window = 999"), "tail_window must not exceed"),

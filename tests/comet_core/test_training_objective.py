@@ -112,6 +112,23 @@ def test_asked_together_all_fifos_are_one(tail: int) -> None:
     check_losses(model, state, [a for s in samples for a in s.asked], result.losses)
 
 
+def test_asked_of_the_global_memory_alone_no_fifo_tells() -> None:
+    model = make_model(vocabulary=len(PROMPT.tokenizer), chunk_size=64).requires_grad_(True)
+    reading = Reading([64, 40], tail=0, temporary_rows=30)
+    sampler = FactSampler(PROMPT, [tokenize_text(PROMPT, "It rained. " * 60)])
+    sample = sampler.sample(Random(1), reading, ["name"], 2, 2, part="read")
+    result = answer_loss(model, [sample], reading, REFUSAL, global_alone=True)
+
+    memory = model.empty_memory()
+    for chunk in torch.tensor([sample.tokens]).split([64, 40], dim=1):
+        memory = model.read_chunk(memory, chunk, temporary_rows=30).memory
+    alone = tuple(LayerState(m.global_state, m.temporary[:, :0]) for m in memory)
+    check_losses(model, MemoryState(alone), sample.asked, result.losses)
+    assert not torch.isclose(
+        result.losses, answer_loss(model, [sample], reading, REFUSAL).losses
+    ).any()
+
+
 def test_checkpointed_gradients_are_the_same() -> None:
     model = make_model(vocabulary=len(PROMPT.tokenizer), chunk_size=64).requires_grad_(True)
     reading = Reading([64, 40, 64], tail=5, temporary_rows=8)

@@ -261,7 +261,7 @@ def test_stage_readings_stay_within_the_stage() -> None:
 
 
 def test_what_was_read_is_asked_without_a_tail_where_that_is_asked_apart() -> None:
-    for part, tails in (("read", {0}), ("old", {0}), ("text", set(range(32)))):
+    for part, tails in (("read", {0}), ("old", {0}), ("new", {0}), ("text", set(range(32)))):
         stage = Stage("s", [64], (1, 1), asked_of=part)
         for sizes, wanted in ((replace(SIZES, tail_tokens=64), tails), (SIZES, set(range(32)))):
             drawn = {stage.reading(Random(n), sizes, max_rows=8192).tail for n in range(400)}
@@ -308,14 +308,24 @@ def test_old_facts_stand_in_the_older_half_of_what_was_read(seed: int, facts: in
     assert {asked.age for asked in sample.asked} <= {1, 2}
 
 
-@given(seed=st.integers(0, 10_000), part=st.sampled_from(["text", "read", "old", "tail"]))
+@given(seed=st.integers(0, 10_000), facts=st.integers(1, 6))
+def test_new_facts_stand_in_the_newest_chunk(seed: int, facts: int) -> None:
+    reading = Reading([200, 180, 190], tail=150, temporary_rows=8)
+    sampler = FactSampler(PROMPT, [tokenize_text(PROMPT, "It rained. We slept. " * 400)])
+    sample = sampler.sample(Random(seed), reading, ["number"], facts, 9, part="new")
+    newest = PROMPT.decode(sample.tokens[380:570])
+    assert all(PROMPT.decode(asked.answer) in newest for asked in sample.asked)
+    assert {asked.age for asked in sample.asked} == {0}
+
+
+@given(seed=st.integers(0, 10_000), part=st.sampled_from(["text", "read", "old", "new", "tail"]))
 def test_passages_stand_in_their_part_word_for_word(seed: int, part: Part) -> None:
     text = PROMPT.text(" ".join(map(str, range(100))))[:220]  # no two passages are the same
     reading = Reading([100, 80], tail=40, temporary_rows=8)
     found = passages(Random(seed), text, reading, 5, part)
     begin, stop = reading.part(part)
     whole = bytes(text[begin:stop])
-    assert len(found) == {"text": 4, "read": 3, "old": 2, "tail": 1}[part]
+    assert len(found) == {"text": 4, "read": 3, "old": 2, "new": 2, "tail": 1}[part]
     for asked in found:
         passage = bytes([*asked.question, *asked.answer])
         assert len(asked.question) == CUE and len(passage) == min(PASSAGE, stop - begin)

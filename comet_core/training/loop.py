@@ -259,11 +259,11 @@ class Trainer:
             step.samples,
             step.reading,
             self.refusal,
-            self.recipe.checkpoint_chunks,
-            step.stage.frozen_tail,
-            step.stage.gradient_chunks,
-            step.together,
-            step.stage.global_alone,
+            checkpointed=self.recipe.checkpoint_chunks,
+            frozen_tail=step.stage.frozen_tail,
+            gradient_chunks=step.stage.gradient_chunks,
+            together=step.together,
+            global_alone=step.stage.global_alone,
         )
 
     def _advance(self) -> None:

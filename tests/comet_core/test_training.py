@@ -121,11 +121,11 @@ def test_a_share_of_steps_is_asked_together(
     asked: list[bool] = []
     tails_asked: list[tuple[bool, bool]] = []
 
-    def observed(*given: Any) -> Objective:
+    def observed(*given: Any, **named: Any) -> Objective:
         *earlier, last = ([a.age for a in sample.asked] for sample in given[1])
         tails_asked.append((any(-1 in ages for ages in earlier), -1 in last))
-        asked.append(given[-1])
-        return answer_loss(*given)
+        asked.append(named["together"])
+        return answer_loss(*given, **named)
 
     monkeypatch.setattr(loop, "answer_loss", observed)
     reports = list(start_run("together").run())
@@ -137,6 +137,23 @@ def test_a_share_of_steps_is_asked_together(
         ]
         earlier, last = map(any, zip(*found, strict=True))
         assert last and earlier == (not together)
+
+
+def test_a_stage_is_asked_of_the_global_memory_alone(
+    start_run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = RECIPE.replace("qa_share = 0.5", "global_alone = true")
+    (tmp_path / "recipe.toml").write_text(recipe)
+    alone: list[bool] = []
+
+    def observed(*given: Any, **named: Any) -> Objective:
+        alone.append(named["global_alone"])
+        return answer_loss(*given, **named)
+
+    monkeypatch.setattr(loop, "answer_loss", observed)
+    reports = list(start_run("alone").run())
+    assert alone == [report.stage == "first" for report in reports]
+    assert set(alone) == {True, False}
 
 
 def test_passages_may_be_all_that_is_asked_for(start_run, tmp_path: Path) -> None:
@@ -269,7 +286,7 @@ def test_what_cannot_be_trained_has_no_estimate(tmp_path: Path, tiny_model: Path
         estimate_run(replace(fitting, stages=[recipe.stages[0], many]), tmp_path)
 
 
-def full(*_: object) -> None:
+def full(*_: object, **__: object) -> None:
     raise torch.OutOfMemoryError
 
 

@@ -186,9 +186,9 @@ def generate(
         fold = must_fold_tail(model, start, sum(map(len, asked)))
         start = open_state(model, start, fold, turn)
     fork, logits = _ask(start, asked, turn, refusal)
-    if start.beside is not None and _refusal_chance(logits, refusal) > SURE:
+    if start.beside is not None and (doubt := _refusal_chance(logits, refusal)) > SURE:
         asked_memory = _ask(start.beside, asked, turn, refusal)
-        if _refusal_chance(asked_memory[1], refusal) < _refusal_chance(logits, refusal):
+        if _refusal_chance(asked_memory[1], refusal) < doubt:
             fork, logits = asked_memory
     choose = _Chooser(sampling, start.model.device)
     allowed = _without_unlikely_refusal(logits, refusal)

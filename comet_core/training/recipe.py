@@ -18,7 +18,7 @@ from comet_core import default_model
 from comet_core.config import CometConfig
 from comet_core.errors import CometError
 from comet_core.training.facts import MAKERS
-from comet_core.training.samples import CUE, Part, Reading
+from comet_core.training.samples import CHUNKS_PARTS, CUE, Part, Reading
 
 QUESTION_ROWS = 256  # left behind a text for a question and its answer
 
@@ -117,7 +117,7 @@ class Stage:
         if self.tail is not None and self.tail[0] < 1:
             raise ValueError(f"a tail has at least one token, got {self.tail[0]}")
         nothing_left = self.asked_of == "text" and self.tail is None
-        if self.chunks[0] < 1 and (self.asked_of in ("read", "old", "new") or nothing_left):
+        if self.chunks[0] < 1 and (self.asked_of in CHUNKS_PARTS or nothing_left):
             raise ValueError("of no chunks only a tail is left: ask of it, with asked_of = 'tail'")
         for pair in (self.chunks, self.facts, self.temporary_share, self.tail or (0, 0)):
             if pair[0] > pair[1]:
@@ -175,7 +175,7 @@ class Stage:
         """The shortest and the longest tail behind chunks of `size`."""
         if self.tail is not None:
             return self.tail
-        if sizes.tail_tokens and self.asked_of in ("read", "old", "new"):
+        if sizes.tail_tokens and self.asked_of in CHUNKS_PARTS:
             return 0, 0
         return (size // 4, size - 1) if self.asked_of == "tail" else (0, max(0, size // 2 - 1))
 

@@ -30,6 +30,8 @@ WORD_TOKENS = 6  # at least those of the longest of these
 Part = Literal["text", "read", "old", "new", "tail"]
 """Of a text: all of it, what chunks have taken up, the older half of that, the newest chunk of it,
 or what none has."""
+CHUNKS_PARTS: tuple[Part, ...] = ("read", "old", "new")
+"""Those that need chunks: what has been read into a memory."""
 
 
 class TextTooShort(CometError):

@@ -17,7 +17,7 @@ TINY_TEXT = (
     "years in the world with very little to distress or vex her. "
 )
 
-LONGEST = ("test_cli_train.py", "test_default_model.py", "test_visit.py")
+LONGEST = ("test_default_model.py", "test_visit.py")
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited by the processes that tests start
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

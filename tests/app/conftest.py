@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from sqlalchemy import func, select, text
 
 import app.reading
+from app import cli
 from app.database import Database
 from app.desk import Desk
 from app.errors import ReadingStopped
@@ -19,6 +22,7 @@ from app.settings import Settings
 from app.tables import Base, User
 from comet_core.memory import MemoryState
 from ingest.pipeline import Progress
+from tests.app.command_line import Result, Run
 from tests.app.desks import ANY, USERS
 
 SENTENCE = (
@@ -35,6 +39,26 @@ def settings(tmp_path: Path, tiny_model: Path) -> Settings:
         device="cpu",
         dtype="float32",
     )
+
+
+@pytest.fixture
+def run(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Run:
+    """Run a command in this process, with `typed` on its stdin."""
+    for name, value in settings.model_dump(exclude_none=True).items():
+        monkeypatch.setenv(f"COMET_{name.upper()}", str(value))
+
+    def run(*arguments: str | Path, typed: str = "") -> Result:
+        monkeypatch.setattr(sys, "argv", ["comet-reader", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit:
+            cli.main()
+        captured = capsys.readouterr()
+        return Result(int(exit.value.code or 0), captured.out, captured.err)
+
+    return run
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import os
@@ -10,18 +9,18 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pypdf
 import pytest
 from sqlalchemy import func, select
 
-from app import cli, console
+from app import console
 from app.database import Database
 from app.library import Library
 from app.settings import Settings
 from app.tables import Document
+from tests.app.command_line import Result, Run
 from tests.conftest import ROOT
 
 SAMPLES = ROOT / "samples"
@@ -29,35 +28,10 @@ PDF, EPUB = (SAMPLES / f"the-light-on-marrow-rock.{kind}" for kind in ("pdf", "e
 HEAVY = {"torch", "transformers", "numpy", "pypdf", "pypdfium2", "lxml", "bs4", "docx"}
 
 
-@dataclass
-class Result:
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Run:
-    """Run a command in this process, with `typed` on its stdin."""
-    for name, value in settings.model_dump(exclude_none=True).items():
-        monkeypatch.setenv(f"COMET_{name.upper()}", str(value))
-    monkeypatch.setattr(console, "LINE_S", math.inf)  # no progress, however slow the machine
-
-    def run(*arguments: str | Path, typed: str = "") -> Result:
-        monkeypatch.setattr(sys, "argv", ["comet-reader", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as exit:
-            cli.main()
-        captured = capsys.readouterr()
-        return Result(int(exit.value.code or 0), captured.out, captured.err)
-
-    return run
+@pytest.fixture(autouse=True)
+def no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is."""
+    monkeypatch.setattr(console, "LINE_S", math.inf)
 
 
 def count(settings: Settings) -> int:

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
+from tests.app.command_line import Run
+
 ROOT = Path(__file__).parents[2]
 RECIPE = """
 questions = ["train.jsonl"]
@@ -42,18 +44,6 @@ TEXT = "It rained on the town. Anna slept in the house by the sea. " * 60
 
 
 @pytest.fixture
-def comet(tmp_path: Path):
-    """Run the command line; returns the finished process."""
-
-    def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", MAIN, "--home", tmp_path / "home", *words]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-
-    return run
-
-
-@pytest.fixture
 def data(tmp_path: Path) -> Path:
     qas = [{"question": "Where did Anna sleep?", "answers": ["in the house"], "sections": [0]}]
     record = {"id": "a", "title": "A", "sections": [TEXT], "qas": qas}
@@ -63,44 +53,44 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_train_goes_on_and_its_weights_can_be_measured(comet, data: Path, tiny_model: Path):
+def test_train_goes_on_and_its_weights_can_be_measured(run: Run, data: Path, tiny_model: Path):
     train = [
         "train", "--recipe", data / "recipe.toml", "--data", data, "--run", data / "run",
         "--backbone", tiny_model,
     ]  # fmt: skip
-    stopped = comet(*train, "--max-minutes", "0")
-    assert stopped.returncode == 0, stopped.stderr
-    assert "Step 1, stopped; the same command goes on" in stopped.stderr
-    finished = comet(*train)
-    assert "Step 3, finished" in finished.stderr
-    assert "loss" in finished.stderr and "tokens/s" in finished.stderr
+    stopped = run(*train, "--max-minutes", "0")
+    assert stopped.code == 0, stopped.err
+    assert "Step 1, stopped; the same command goes on" in stopped.err
+    finished = run(*train)
+    assert "Step 3, finished" in finished.err
+    assert "loss" in finished.err and "tokens/s" in finished.err
     assert len((data / "run" / "metrics.jsonl").read_text().splitlines()) == 3
-    assert "at most 0:0" in finished.stderr  # two steps are left
+    assert "at most 0:0" in finished.err  # two steps are left
     if importlib.util.find_spec("matplotlib"):
         assert (data / "run" / "metrics.png").read_bytes().startswith(b"\x89PNG")
 
-    dry = comet(*train, "--dry-run")
-    assert dry.returncode == 0 and "passages" in dry.stdout and "GB in all" in dry.stdout
+    dry = run(*train, "--dry-run")
+    assert dry.code == 0 and "passages" in dry.out and "GB in all" in dry.out
 
     train[train.index(data / "run")] = data / "top"
-    topped = comet(*train, "--ceiling-of", data / "run")
-    assert topped.returncode == 1  # the tiny model's window is smaller than its texts
-    assert "choose fewer or smaller chunks" in topped.stderr
+    topped = run(*train, "--ceiling-of", data / "run")
+    assert topped.code == 1  # the tiny model's window is smaller than its texts
+    assert "choose fewer or smaller chunks" in topped.err
 
     out = data / "results" / "facts.json"
-    measured = comet(
+    measured = run(
         "--model", data / "run", "evaluate", "facts", data / "book.txt", "--out", out,
         "--length", "200", "--trials", "3", "--kind", "number", "--kind", "name",
     )  # fmt: skip
-    assert measured.returncode == 0, measured.stderr
-    assert "Facts exactly right" in measured.stdout
+    assert measured.code == 0, measured.err
+    assert "Facts exactly right" in measured.out
     result = json.loads(out.read_text())
     assert result["suite"] == "facts" and result["summary"]["memory"]["all"]["asked"] == 3
     assert len(result["trials"]) == 3 and result["setting"]["lengths"] == [200]
 
     out = data / "results" / "qa.json"
-    measured = comet("--model", data / "run", "evaluate", "qa", data / "train.jsonl", "--out", out)
-    assert measured.returncode == 0, measured.stderr
+    measured = run("--model", data / "run", "evaluate", "qa", data / "train.jsonl", "--out", out)
+    assert measured.code == 0, measured.err
     assert json.loads(out.read_text())["trials"][0]["question"] == "Where did Anna sleep?"
 
 
@@ -136,17 +126,17 @@ def test_an_interrupt_keeps_every_step(data: Path, tiny_model: Path) -> None:
         (["model", "import", "."], "config.json"),
     ],
 )
-def test_what_is_not_there_is_named_in_one_line(comet, tiny_model, words, message) -> None:
-    done = comet("--model", tiny_model, *words)
-    assert done.returncode == 1
-    assert done.stderr.count("\n") == 1 and done.stderr.startswith("Error: ")
-    assert message in done.stderr
+def test_what_is_not_there_is_named_in_one_line(run: Run, tiny_model, words, message) -> None:
+    done = run("--model", tiny_model, *words)
+    assert done.code == 1
+    assert done.err.count("\n") == 1 and done.err.startswith("Error: ")
+    assert message in done.err
 
 
-def test_a_published_checkpoint_is_imported(comet, shared: Path, tmp_path: Path) -> None:
-    done = comet(
+def test_a_published_checkpoint_is_imported(run: Run, shared: Path, tmp_path: Path) -> None:
+    done = run(
         "model", "import", shared / "reference" / "qwen3_tiny", "--target", tmp_path / "imported"
     )
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     assert (tmp_path / "imported" / "comet.safetensors").exists()
-    assert "--model" in done.stderr
+    assert "--model" in done.err

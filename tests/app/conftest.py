@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ import pytest
 from sqlalchemy import func, select, text
 
 import app.reading
-from app import cli
+from app import cli, console
 from app.database import Database
 from app.desk import Desk
 from app.errors import ReadingStopped
@@ -48,6 +49,7 @@ def run(
     """Run a command in this process, with `typed` on its stdin."""
     for name, value in settings.model_dump(exclude_none=True).items():
         monkeypatch.setenv(f"COMET_{name.upper()}", str(value))
+    monkeypatch.setattr(console, "LINE_S", math.inf)  # no progress, however slow the machine
 
     def run(*arguments: str | Path, typed: str = "") -> Result:
         monkeypatch.setattr(sys, "argv", ["comet-reader", *map(str, arguments)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import subprocess
 import sys
@@ -15,7 +14,6 @@ import pypdf
 import pytest
 from sqlalchemy import func, select
 
-from app import console
 from app.database import Database
 from app.library import Library
 from app.settings import Settings
@@ -26,12 +24,6 @@ from tests.conftest import ROOT
 SAMPLES = ROOT / "samples"
 PDF, EPUB = (SAMPLES / f"the-light-on-marrow-rock.{kind}" for kind in ("pdf", "epub"))
 HEAVY = {"torch", "transformers", "numpy", "pypdf", "pypdfium2", "lxml", "bs4", "docx"}
-
-
-@pytest.fixture(autouse=True)
-def no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However slow the machine is."""
-    monkeypatch.setattr(console, "LINE_S", math.inf)
 
 
 def count(settings: Settings) -> int:

@@ -17,10 +17,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from app.desk import Desk, Job
 from app.library import Library
 from app.uploads import Limits
-from tests.app.conftest import book, books, books_database, settings  # noqa: F401
+from tests.app.conftest import book, books, books_database, run, settings  # noqa: F401
 from tests.app.patient import PATIENCE_S
 from tests.app.serving import serving
-from tests.app.test_cli import run  # noqa: F401
 from tests.ui.pages import PATIENCE_MS, WIDE
 from tests.ui.visitor import Visitor
 from ui import cli

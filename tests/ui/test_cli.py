@@ -20,7 +20,7 @@ from app.settings import Settings
 from comet_core.generation import Sampling
 from tests.app import patient
 from tests.app.patient import PATIENCE_S
-from tests.app.test_cli import Run
+from tests.app.command_line import Run
 from tests.conftest import ROOT
 from tests.ui.conftest import PASSWORDS, wait
 from tests.ui.visitor import Visitor

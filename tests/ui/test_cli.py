@@ -19,8 +19,8 @@ from app.library import Library
 from app.settings import Settings
 from comet_core.generation import Sampling
 from tests.app import patient
-from tests.app.patient import PATIENCE_S
 from tests.app.command_line import Run
+from tests.app.patient import PATIENCE_S
 from tests.conftest import ROOT
 from tests.ui.conftest import PASSWORDS, wait
 from tests.ui.visitor import Visitor

@@ -122,6 +122,7 @@ class StepDrawer:
                 stage.questions,
                 stage.unanswerable,
                 stage.asked_of,
+                rng.randint(*stage.distractors) if stage.distractors[1] else 0,
             )
             for _ in range(stage.texts(reading))
         ]

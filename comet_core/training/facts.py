@@ -78,7 +78,8 @@ def _emblem(rng: Random) -> str:
     return f"{rng.choice(WORDS['colours']).capitalize()} {rng.choice(WORDS['nouns']).capitalize()}"
 
 
-def _upper(text: str) -> str:
+def upper(text: str) -> str:
+    """A text with its first letter a capital."""
     return text[0].upper() + text[1:]
 
 
@@ -86,8 +87,8 @@ def _forms(
     rng: Random, statements: list[str], questions: list[str], **words: str
 ) -> tuple[str, str]:
     return (
-        _upper(rng.choice(statements).format(**words)),
-        _upper(rng.choice(questions).format(**words)),
+        upper(rng.choice(statements).format(**words)),
+        upper(rng.choice(questions).format(**words)),
     )
 
 
@@ -244,7 +245,7 @@ def _thing(rng: Random) -> Fact:
              "what was the {vessel} of {who} called?"],
             who=who, vessel=vessel, answer=answer,
         )  # fmt: skip
-        return Fact("thing", statement, question, _upper(answer), (vessel, who))
+        return Fact("thing", statement, question, upper(answer), (vessel, who))
     answer = rng.choice((rng.choice(WORDS["nouns"]).capitalize(), rng.choice(WORDS["first_names"])))
     animal = rng.choice(WORDS["animals"])
     statement, question = _forms(

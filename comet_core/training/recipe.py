@@ -39,6 +39,8 @@ class Stage:
     left to global memory."""
     kinds: list[str] = field(default_factory=lambda: list(MAKERS))
     facts: tuple[int, int] = (1, 1)
+    distractors: tuple[int, int] = (0, 0)
+    """Sentences with numbers nobody asks for, planted anywhere in a text that has facts."""
     questions: int = 1
     """Questions asked of a text at most, all of one reading; 0: only passages are."""
     qa_share: float = 0.0
@@ -119,7 +121,10 @@ class Stage:
         nothing_left = self.asked_of == "text" and self.tail is None
         if self.chunks[0] < 1 and (self.asked_of in CHUNKS_PARTS or nothing_left):
             raise ValueError("of no chunks only a tail is left: ask of it, with asked_of = 'tail'")
-        for pair in (self.chunks, self.facts, self.temporary_share, self.tail or (0, 0)):
+        if self.distractors[0] < 0:
+            raise ValueError(f"distractors must not be negative, got {self.distractors[0]}")
+        tail = self.tail or (0, 0)
+        for pair in (self.chunks, self.facts, self.distractors, self.temporary_share, tail):
             if pair[0] > pair[1]:
                 raise ValueError(f"a pair is smallest and largest, got {pair[0]}, {pair[1]}")
 

@@ -12,12 +12,14 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from operator import itemgetter
 from random import Random
 from typing import Literal
 
 from comet_core.errors import CometError
 from comet_core.prompt import NOT_IN_DOCUMENT, PromptFormat
 from comet_core.training.data import Question, TokenizedDocument
+from comet_core.training.distractors import distractor
 from comet_core.training.facts import Fact, make_facts
 
 PASSAGE, CUE = 64, 8  # tokens of a passage, and those of them that ask for the rest
@@ -153,23 +155,31 @@ class FactSampler:
         questions: int,
         unanswerable: float = 0.0,
         part: Part = "text",
+        distractors: int = 0,
     ) -> Sample:
         """One text of exactly `reading.length` tokens with `facts` facts in one part of it; at most
-        `questions` asked, the share `unanswerable` of them about facts that were not planted. Fewer
-        facts where so many do not fit; raises TextTooShort where none does.
+        `questions` asked, the share `unanswerable` of them about facts that were not planted.
+        `distractors` sentences that nobody asks for stand anywhere in the text. Fewer facts and
+        distractors where so many do not fit; raises TextTooShort where no fact does.
         """
         begin, stop = reading.part(part)
         made, planted = self._facts(rng, kinds, facts, stop - begin)
-        told = sum(map(len, planted))
+        others = self._distractors(rng, distractors, stop - begin - sum(map(len, planted)))
+        told = sum(map(len, planted + others))
         filler = self.filler(rng, reading.length - told)
         spots = sorted(self._spot(rng, filler, begin, stop - told) for _ in planted)
+        places = [
+            *((spot, fact, True) for spot, fact in zip(spots, planted, strict=True)),
+            *((self._spot(rng, filler, 0, len(filler)), other, False) for other in others),
+        ]
         tokens: list[int] = []
         positions: list[int] = []
         done = 0
-        for spot, fact in zip(spots, planted, strict=True):
+        for spot, sentence, is_fact in sorted(places, key=itemgetter(0)):
             tokens += filler[done:spot]
-            positions.append(len(tokens) + len(fact) - 1)
-            tokens += fact
+            if is_fact:
+                positions.append(len(tokens) + len(sentence) - 1)
+            tokens += sentence
             done = spot
         tokens += filler[done:]
         chosen = rng.sample(range(len(made)), min(questions, len(made)))
@@ -197,6 +207,15 @@ class FactSampler:
             if sum(map(len, planted)) <= room:
                 return made, planted
         raise TextTooShort(f"No fact fits in {room} tokens of a text; choose larger chunk_sizes.")
+
+    def _distractors(self, rng: Random, count: int, room: int) -> list[list[int]]:
+        """Tokens of sentences that nobody asks for: `count`, or as many as fit in `room` tokens."""
+        made = [self.prompt.text(" " + distractor(rng)) for _ in range(count)]
+        return [
+            tokens
+            for tokens, end in zip(made, accumulate(map(len, made)), strict=True)
+            if end <= room
+        ]
 
     def _unplanted(self, rng: Random, planted: Sequence[Fact]) -> Asked:
         """A question that no planted fact answers, about something like one of them: of some facts

@@ -217,6 +217,8 @@ def test_an_earlier_stage_stays_in_the_mix(start_run, tmp_path: Path) -> None:
         (RECIPE.replace("qa_share = 0.5", "unanswerable = 5"), "unanswerable is a share"),
         (RECIPE.replace("qa_share = 0.5\nmax_steps = 4", "qa_share = 1"), "needs max_steps"),
         (RECIPE.replace("qa_share = 0.5", "passages = -1"), "must not be negative"),
+        (RECIPE.replace("qa_share = 0.5", "distractors = [-1, 2]"), "negative, got -1"),
+        (RECIPE.replace("qa_share = 0.5", "distractors = [3, 1]"), "smallest and largest, got 3"),
         (RECIPE.replace("qa_share = 0.5", "together = 2"), "together is a share"),
         (RECIPE.replace("qa_share = 0.5", "together = 1"), "a FIFO holds all that was read"),
         (

@@ -22,6 +22,7 @@ from comet_core.training.data import (
     load_documents,
     tokenize,
 )
+from comet_core.training.distractors import distractor
 from comet_core.training.facts import MAKERS, Fact, make_facts
 from comet_core.training.recipe import Stage
 from comet_core.training.samples import (
@@ -74,6 +75,41 @@ def test_a_planted_text_has_its_length_and_its_facts(seed, chunks, tail, facts) 
         answer = prompt.decode(asked.answer)
         assert answer in text
         assert asked.age in {reading.age(i) for i in range(reading.length)}
+
+
+@given(seed=st.integers(0, 10_000))
+def test_a_distractor_has_a_number_that_looks_unlike_a_planted_one(seed: int) -> None:
+    said = distractor(Random(seed))
+    assert re.search(r"\d\d", said)
+    assert not re.search(r"(?<![\d,./-])\d{5}(?![\d,./-])", said)
+    assert "{" not in said and said[0] == said[0].upper()
+
+
+@pytest.mark.parametrize("part", ["old", "read"])
+def test_distractors_stand_beside_the_facts_and_are_not_asked(
+    part: Part, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(samples, "distractor", lambda rng: f"No use {rng.randrange(10)}.")
+    reading = Reading([200, 400], 0, 8)
+    begin, stop = reading.part(part)
+    sampler = FactSampler(PROMPT, [tokenize_text(PROMPT, "It rained. We slept. " * 90)])
+    for seed in range(50):
+        count = seed % 5
+        drawn = sampler.sample(
+            Random(seed), reading, ["number"], 1, 9, part=part, distractors=count
+        )
+        (asked,) = drawn.asked
+        assert len(drawn.tokens) == reading.length
+        assert PROMPT.decode(asked.answer[:-1]) in PROMPT.decode(drawn.tokens[begin:stop])
+        assert len(re.findall(r" No use \d\.", PROMPT.decode(drawn.tokens))) == count
+
+
+def test_distractors_give_way_to_facts() -> None:
+    reading = Reading([100], 0, 8)
+    sampler = FactSampler(PROMPT, [tokenize_text(PROMPT, "It rained. " * 90)])
+    for seed in range(20):
+        sample = sampler.sample(Random(seed), reading, ["number"], 1, 1, distractors=9)
+        assert len(sample.tokens) == reading.length and len(sample.asked) == 1
 
 
 @pytest.fixture

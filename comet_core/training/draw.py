@@ -113,6 +113,7 @@ class StepDrawer:
         return list(islice(filter(None, drawn), count))
 
     def _facts(self, rng: Random, stage: Stage, reading: Reading) -> list[Sample]:
+        # a stage without distractors draws no number of them: its steps are those of older runs
         return [
             self.facts.sample(
                 rng,

@@ -13,7 +13,7 @@ from transformers import GPT2Config
 
 from comet_core.checkpoint import WEIGHTS_FILE, load_model, load_weights
 from comet_core.errors import CannotWrite, CometError, UnsupportedBackbone
-from comet_core.training import loop
+from comet_core.training import loop, samples
 from comet_core.training.checkpoint import OtherRun, trainable
 from comet_core.training.data import DataNotFound, load_documents
 from comet_core.training.loop import Diverged, StepTooLarge, Trainer
@@ -177,6 +177,18 @@ def test_an_earlier_stage_stays_in_the_mix(start_run, tmp_path: Path) -> None:
     before = [r.score for r in reports if r.step >= 12]
     for last, report, score in zip(before, reports[13:], before[1:], strict=False):
         assert report.task == "facts" or score == last  # its answers are not judged
+
+
+def test_a_stage_plants_its_distractors(
+    start_run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(samples, "distractor", lambda rng: "Zz.")
+    recipe = RECIPE.replace('name = "second"', 'name = "second"\ndistractors = [2, 2]')
+    (tmp_path / "recipe.toml").write_text(recipe)
+    steps = start_run("distracted").steps
+    for stage, count in zip(steps.recipe.stages, (0, 2), strict=True):
+        for sample in steps.draw(stage, 1).samples:
+            assert steps.facts.prompt.decode(sample.tokens).count(" Zz.") == count
 
 
 @pytest.mark.parametrize(

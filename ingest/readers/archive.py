@@ -25,8 +25,7 @@ MEMBER_ERRORS = (
     zlib.error,
     lzma.LZMAError,
     UnicodeDecodeError,
-    NotImplementedError,
-    RuntimeError,
+    RuntimeError,  # encrypted; its subclass: packed in a way that zipfile does not know
     EOFError,
 )
 """What reading a member that is missing, damaged or encrypted raises."""

@@ -55,7 +55,7 @@ def _identify_zip(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, NotImplementedError, ValueError):
+    except (zipfile.BadZipFile, NotImplementedError, ValueError):  # the second: a newer version
         return BROKEN_ZIP
     if "META-INF/container.xml" in names:
         return EPUB

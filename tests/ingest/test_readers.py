@@ -107,6 +107,18 @@ def test_a_plain_zip_archive_is_no_document(tmp_path: Path, suffix: str) -> None
     assert "a zip archive" in fail(path, errors.WrongContent)
 
 
+@pytest.mark.parametrize("suffix", SUPPORTED)
+def test_a_zip_archive_of_an_unknown_version(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"book{suffix}"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("notes.txt", "text")
+    packed = bytearray(path.read_bytes())
+    packed[packed.index(b"PK\x01\x02") + 6] = 255  # "version needed to extract"
+    path.write_bytes(packed)
+    is_zip = suffix in (".epub", ".docx")
+    fail(path, errors.TruncatedFile if is_zip else errors.WrongContent)
+
+
 @pytest.mark.parametrize("suffix", [".pdf", ".epub", ".docx"])
 def test_text_under_another_name(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"book{suffix}"

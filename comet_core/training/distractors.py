@@ -1,14 +1,17 @@
 """Sentences with numbers that nobody asks for, to plant beside the facts that are asked for.
 
 A licence, a letterhead or an index has the words of a planted number ("identification number is"),
-and what comes later must not take its place in the memory. Their numbers look unlike a planted
-one: which of two numbers that look alike belongs to whom is for several facts to teach.
+and must neither take its place in the memory nor keep it from one. Their numbers look unlike a
+planted one, but for the zip code of an address: which of two numbers that look alike belongs to
+whom is for several facts to teach.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from random import Random
+from string import ascii_uppercase
 
 from comet_core.training.facts import WORDS, person, place, thing, upper
 
@@ -30,7 +33,18 @@ FORMS = (
     "the sum was {number} dollars.",
     "{number} people lived in {where} in {year}.",
     "in {year}, {owner} paid {number} for {where}.",
+    "its office is at {address}, {number}.",
+    "write to {owner}, {address}.",
+    "{owner}, {address}, {number}.",
 )
+
+
+def paragraphs(rng: Random, sentences: int) -> Iterator[str]:
+    """So many sentences with numbers, of no use; one to four stand beside each other."""
+    while sentences > 0:
+        together = min(sentences, rng.choice((1, 1, 2, 3, 4)))
+        yield " ".join(distractor(rng) for _ in range(together))
+        sentences -= together
 
 
 def distractor(rng: Random) -> str:
@@ -45,8 +59,16 @@ def distractor(rng: Random) -> str:
             number=_number(rng),
             year=rng.randrange(1500, 2025),
             where=place(rng),
+            address=_address(rng),
         )
     )
+
+
+def _address(rng: Random) -> str:
+    """House, street, town, two letters of a state and a zip code of five digits."""
+    state = "".join(rng.sample(ascii_uppercase, 2))
+    zip_code = rng.randrange(10_000, 100_000)
+    return f"{rng.randrange(1, 4000)} {place(rng)} Street, {place(rng)}, {state} {zip_code}"
 
 
 def _number(rng: Random) -> str:

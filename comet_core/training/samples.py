@@ -19,7 +19,7 @@ from typing import Literal
 from comet_core.errors import CometError
 from comet_core.prompt import NOT_IN_DOCUMENT, PromptFormat
 from comet_core.training.data import Question, TokenizedDocument
-from comet_core.training.distractors import distractor
+from comet_core.training.distractors import paragraphs
 from comet_core.training.facts import Fact, make_facts
 
 PASSAGE, CUE = 64, 8  # tokens of a passage, and those of them that ask for the rest
@@ -159,8 +159,9 @@ class FactSampler:
     ) -> Sample:
         """One text of exactly `reading.length` tokens with `facts` facts in one part of it; at most
         `questions` asked, the share `unanswerable` of them about facts that were not planted.
-        `distractors` sentences that nobody asks for stand anywhere in the text. Fewer facts and
-        distractors where so many do not fit; raises TextTooShort where no fact does.
+        `distractors` sentences that nobody asks for stand anywhere in the text, up to four beside
+        each other. Fewer facts and distractors where so many do not fit; raises TextTooShort where
+        no fact does.
         """
         begin, stop = reading.part(part)
         made, planted = self._facts(rng, kinds, facts, stop - begin)
@@ -209,8 +210,10 @@ class FactSampler:
         raise TextTooShort(f"No fact fits in {room} tokens of a text; choose larger chunk_sizes.")
 
     def _distractors(self, rng: Random, count: int, room: int) -> list[list[int]]:
-        """Tokens of sentences that nobody asks for: `count`, or as many as fit in `room` tokens."""
-        made = [self.prompt.text(" " + distractor(rng)) for _ in range(count)]
+        """Tokens of paragraphs that nobody asks for, of `count` sentences together, or as many of
+        them as fit in `room` tokens.
+        """
+        made = [self.prompt.text(" " + paragraph) for paragraph in paragraphs(rng, count)]
         return [
             tokens
             for tokens, end in zip(made, accumulate(map(len, made)), strict=True)

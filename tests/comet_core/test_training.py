@@ -13,7 +13,7 @@ from transformers import GPT2Config
 
 from comet_core.checkpoint import WEIGHTS_FILE, load_model, load_weights
 from comet_core.errors import CannotWrite, CometError, UnsupportedBackbone
-from comet_core.training import loop, samples
+from comet_core.training import distractors, loop
 from comet_core.training.checkpoint import OtherRun, trainable
 from comet_core.training.data import DataNotFound, load_documents
 from comet_core.training.loop import Diverged, StepTooLarge, Trainer
@@ -182,7 +182,7 @@ def test_an_earlier_stage_stays_in_the_mix(start_run, tmp_path: Path) -> None:
 def test_a_stage_plants_its_distractors(
     start_run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(samples, "distractor", lambda rng: "Zz.")
+    monkeypatch.setattr(distractors, "distractor", lambda rng: "Zz.")
     recipe = RECIPE.replace('name = "second"', 'name = "second"\ndistractors = [2, 2]')
     (tmp_path / "recipe.toml").write_text(recipe)
     steps = start_run("distracted").steps

@@ -173,6 +173,23 @@ def test_placement_is_chosen_with_a_reason_and_can_be_overridden() -> None:
         choose_placement("abacus")
 
 
+@pytest.mark.parametrize(
+    ("has", "dtype"),
+    [
+        ({"avx512_bf16": True, "amx_bf16": True, "cpu_name": "Intel Xeon"}, torch.bfloat16),
+        ({"avx512_bf16": True, "amx_bf16": False, "cpu_name": "Intel Xeon"}, torch.float32),
+        ({"avx512_bf16": True, "cpu_name": "AMD EPYC"}, torch.bfloat16),
+        ({"bf16": True, "cpu_name": "Neoverse"}, torch.bfloat16),
+        ({"avx2": True, "cpu_name": "Intel Core"}, torch.float32),
+    ],
+)
+def test_bf16_is_chosen_where_a_processor_is_fast_at_it(
+    monkeypatch: pytest.MonkeyPatch, has: dict[str, bool | str], dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
+    assert choose_placement("cpu").dtype is dtype
+
+
 def package(folder: Path, content: bytes | None) -> Callable[[str], object]:
     """A stand-in for the package that carries the default model's weights."""
     if content is not None:

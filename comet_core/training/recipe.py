@@ -39,6 +39,7 @@ class Stage:
     left to global memory."""
     kinds: list[str] = field(default_factory=lambda: list(MAKERS))
     facts: tuple[int, int] = (1, 1)
+    """Facts a text has; of none one is asked for, and what is right is to refuse."""
     distractors: tuple[int, int] = (0, 0)
     """Sentences with numbers nobody asks for, planted anywhere in a text that has facts."""
     questions: int = 1
@@ -96,7 +97,7 @@ class Stage:
         if self.questions == 0 and min(self.chunk_sizes, default=0) < 4 * CUE:
             raise ValueError(f"passages alone need chunks of at least {4 * CUE} tokens")
         counts = {name: getattr(self, name) for name in ("step_tokens", "judged")}
-        for name, count in (sizes | counts | {"facts": self.facts[0]}).items():
+        for name, count in (sizes | counts | {"facts": self.facts[1]}).items():
             if count < 1:
                 raise ValueError(f"{name} must be at least 1, got {count}")
         if not self.chunk_sizes:
@@ -121,8 +122,9 @@ class Stage:
         nothing_left = self.asked_of == "text" and self.tail is None
         if self.chunks[0] < 1 and (self.asked_of in CHUNKS_PARTS or nothing_left):
             raise ValueError("of no chunks only a tail is left: ask of it, with asked_of = 'tail'")
-        if self.distractors[0] < 0:
-            raise ValueError(f"distractors must not be negative, got {self.distractors[0]}")
+        for name in ("facts", "distractors"):
+            if (fewest := getattr(self, name)[0]) < 0:
+                raise ValueError(f"{name} must not be negative, got {fewest}")
         tail = self.tail or (0, 0)
         for pair in (self.chunks, self.facts, self.distractors, self.temporary_share, tail):
             if pair[0] > pair[1]:

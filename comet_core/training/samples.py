@@ -160,8 +160,8 @@ class FactSampler:
         """One text of exactly `reading.length` tokens with `facts` facts in one part of it; at most
         `questions` asked, the share `unanswerable` of them about facts that were not planted.
         `distractors` sentences that nobody asks for stand anywhere in the text, up to four beside
-        each other. Fewer facts and distractors where so many do not fit; raises TextTooShort where
-        no fact does.
+        each other. Of no facts one is asked for, which the text does not answer. Fewer facts and
+        distractors where so many do not fit; raises TextTooShort where no fact does.
         """
         begin, stop = reading.part(part)
         made, planted = self._facts(rng, kinds, facts, stop - begin)
@@ -183,6 +183,9 @@ class FactSampler:
             tokens += sentence
             done = spot
         tokens += filler[done:]
+        if not made:
+            (foreign,) = make_facts(rng, kinds, 1)
+            return Sample(tokens, [_unanswerable(self.prompt, foreign.question)])
         chosen = rng.sample(range(len(made)), min(questions, len(made)))
         asked = [
             Asked(
@@ -202,6 +205,8 @@ class FactSampler:
         self, rng: Random, kinds: list[str], facts: int, room: int
     ) -> tuple[list[Fact], list[list[int]]]:
         """Facts, and the tokens that tell them, which fit in `room` tokens."""
+        if facts == 0:
+            return [], []
         for count in [*range(facts, 1, -1), *[1] * TRIES]:
             made = make_facts(rng, kinds, count)
             planted = [self.prompt.text(" " + fact.statement) for fact in made]

@@ -223,6 +223,19 @@ def test_facts_that_were_not_planted_are_asked_for(seed: int, facts: int) -> Non
         assert tuple(asked.question) not in about
 
 
+@given(seed=st.integers(0, 10_000), distractors=st.integers(0, 6))
+def test_of_a_text_without_facts_one_is_asked_for(seed: int, distractors: int) -> None:
+    sampler = FactSampler(PROMPT, [tokenize_text(PROMPT, "It rained. We slept. " * 90)])
+    reading = Reading([400, 300], 0, 8)
+    sample = sampler.sample(
+        Random(seed), reading, ["number"], 0, 3, part="read", distractors=distractors
+    )
+    assert len(sample.tokens) == reading.length
+    (asked,) = sample.asked
+    assert not asked.answerable and asked.answer == PROMPT.answer(NOT_IN_DOCUMENT)
+    assert any(char.isdigit() for char in PROMPT.decode(sample.tokens)) == (distractors > 0)
+
+
 def test_what_was_not_planted_is_like_what_was(monkeypatch: pytest.MonkeyPatch) -> None:
     def fact(kind: str, *about: str) -> Fact:
         return Fact(kind, f"{about}.", f"{about}?", "12345", about)

@@ -20,7 +20,7 @@ from app.errors import DamagedSnapshot, UnknownDocument, WrongModel
 from app.snapshots import place
 from comet_core.checkpoint import LoadedModel, ModelSpec
 from comet_core.gates import GateHistory
-from comet_core.memory import LayerState, MemoryState
+from comet_core.memory import LayerState, MemoryState, of_volumes
 
 FORMAT = "comet-snapshot-1"
 
@@ -49,12 +49,14 @@ class SnapshotFile:
             raise _damaged(self.path, "its checksum differs")
         layers = sum(name.startswith("S.") for name in tensors)
         memory = tuple(LayerState(tensors[f"S.{n}"], tensors[f"T.{n}"]) for n in range(layers))
+        volumes = tuple(of_volumes(tensors[f"V.{n}"]) for n in range(layers) if "V.0" in tensors)
         state = MemoryState(
             memory,
             tuple(json.loads(metadata["tail"])),
             int(metadata["tokens_read"]),
             int(metadata["chunks_read"]),
             GateHistory.of(tensors),
+            volumes,
         )
         return place(state, loaded.model.device, loaded.model.dtype)
 
@@ -65,6 +67,8 @@ def save_snapshot(path: Path, state: MemoryState, spec: ModelSpec, title: str) -
     for number, layer in enumerate(state.memory):
         tensors[f"S.{number}"] = layer.global_state.cpu().contiguous().clone()
         tensors[f"T.{number}"] = layer.temporary.cpu().contiguous().clone()
+    for number, layer in enumerate(state.volumes):
+        tensors[f"V.{number}"] = layer.global_state.cpu().contiguous().clone()
     metadata = {
         "format": FORMAT,
         "title": title,

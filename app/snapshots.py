@@ -24,7 +24,7 @@ from app.errors import DamagedSnapshot, WrongModel
 from app.tables import Document, Snapshot, SnapshotLayer
 from comet_core.checkpoint import ModelSpec
 from comet_core.gates import GateHistory
-from comet_core.memory import LayerState, MemoryState
+from comet_core.memory import LayerState, MemoryState, of_volumes
 
 TOKEN_IDS = np.dtype("<i4")
 
@@ -47,7 +47,8 @@ def save_state(
     if not finished:
         replaced = replaced.where(Snapshot.finished.is_(False))
     session.execute(replaced, execution_options={"synchronize_session": False})
-    layers = [_encode(layer) for layer in state.memory]
+    volumes = state.volumes or [None] * len(state.memory)
+    layers = [_encode(*pair) for pair in zip(state.memory, volumes, strict=True)]
     checksums = [hashlib.sha256(data).hexdigest() for data in layers]
     snapshot = Snapshot(
         document_id=document.id,
@@ -86,10 +87,12 @@ def load_state(session: Session, snapshot: Snapshot, fingerprint: str) -> Memory
             f"({snapshot.fingerprint[:15]}), which is not the one that is loaded; choose that "
             "model, or read the document again with this one."
         )
-    memory = tuple(_decode(layer, snapshot) for layer in _checked_layers(session, snapshot))
+    layers = [_decode(layer, snapshot) for layer in _checked_layers(session, snapshot)]
+    memory = tuple(layer for layer, _ in layers)
+    volumes = tuple(earlier for _, earlier in layers if earlier is not None)
     tail = tuple(np.frombuffer(snapshot.tail, TOKEN_IDS).tolist())
     gates = _decode_gates(snapshot)
-    return MemoryState(memory, tail, snapshot.tokens_read, snapshot.chunks_read, gates)
+    return MemoryState(memory, tail, snapshot.tokens_read, snapshot.chunks_read, gates, volumes)
 
 
 def verify(session: Session, snapshot: Snapshot) -> None:
@@ -100,11 +103,14 @@ def verify(session: Session, snapshot: Snapshot) -> None:
 
 def place(state: MemoryState, device: torch.device, dtype: torch.dtype) -> MemoryState:
     """The same state where a model computes, in the dtype it computes in."""
-    memory = tuple(
-        LayerState(layer.global_state.to(device, dtype), layer.temporary.to(device, dtype))
-        for layer in state.memory
+    memory, volumes = (
+        tuple(
+            LayerState(layer.global_state.to(device, dtype), layer.temporary.to(device, dtype))
+            for layer in layers
+        )
+        for layers in (state.memory, state.volumes)
     )
-    return replace(state, memory=memory)
+    return replace(state, memory=memory, volumes=volumes)
 
 
 def _checked_layers(session: Session, snapshot: Snapshot) -> Iterator[SnapshotLayer]:
@@ -145,8 +151,12 @@ def _checksum(document: Document, snapshot: Snapshot, layers: list[str]) -> str:
     return hashlib.sha256(json.dumps(fields).encode()).hexdigest()
 
 
-def _encode(layer: LayerState) -> bytes:
-    return save({"S": _plain(layer.global_state), "T": _plain(layer.temporary)})
+def _encode(layer: LayerState, earlier: LayerState | None) -> bytes:
+    """S and T of a layer, and the S of its earlier volumes where there are such."""
+    tensors = {"S": _plain(layer.global_state), "T": _plain(layer.temporary)}
+    if earlier is not None:
+        tensors["V"] = _plain(earlier.global_state)
+    return save(tensors)
 
 
 def _plain(tensor: Tensor) -> Tensor:
@@ -154,10 +164,11 @@ def _plain(tensor: Tensor) -> Tensor:
     return tensor.detach().to("cpu", copy=True).contiguous()
 
 
-def _decode(layer: SnapshotLayer, snapshot: Snapshot) -> LayerState:
+def _decode(layer: SnapshotLayer, snapshot: Snapshot) -> tuple[LayerState, LayerState | None]:
     try:
         tensors = load(layer.data)
-        return LayerState(tensors["S"], tensors["T"])
+        current = LayerState(tensors["S"], tensors["T"])
+        return current, of_volumes(tensors["V"]) if "V" in tensors else None
     except (SafetensorError, KeyError) as error:
         raise _damaged(snapshot, f"layer {layer.layer} is no pair of tensors") from error
 

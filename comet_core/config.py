@@ -12,6 +12,8 @@ from typing import Any
 
 NO_COMPRESSION = 1 << 30
 """A stride that no text reaches."""
+LATER_SIZES = ("window_rows", "tail_window", "volume_chunks", "volumes")
+"""Not in the published model; 0 is to do without."""
 PROMPT_VERSION = 1
 """Raised whenever `comet_core.prompt` changes the tokens it makes: old snapshots then do not
 match.
@@ -44,13 +46,21 @@ class CometConfig:
         default=0,
         metadata={"help": "text tokens of the tail that are seen at once in asking; 0: all"},
     )
+    volume_chunks: int = field(
+        default=0,
+        metadata={"help": "chunks that one global memory reads before the next begins; 0: all"},
+    )
+    volumes: int = field(
+        default=0,
+        metadata={"help": "global memories of earlier volumes that are kept at most"},
+    )
     prompt_version: int = PROMPT_VERSION
 
     def __post_init__(self) -> None:
         for name in ("chunk_size", "stride", "global_rows", "adapter_rank"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("temporary_rows", "tail_tokens", "window_rows", "tail_window"):
+        for name in ("temporary_rows", "tail_tokens", *LATER_SIZES):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         for name in ("stride", "tail_window"):
@@ -58,6 +68,8 @@ class CometConfig:
                 raise ValueError(f"{name} must not exceed chunk_size={self.chunk_size}, got {size}")
         if self.tail_window and not self.tail_tokens:
             raise ValueError("a tail that is seen in windows has to be held: set tail_tokens")
+        if bool(self.volume_chunks) != bool(self.volumes):
+            raise ValueError("a text in volumes needs both: volume_chunks and volumes")
 
     @property
     def seen_rows(self) -> int:
@@ -84,12 +96,11 @@ class CometConfig:
         return max(0, tokens - self.tail_tokens) // self.chunk_size
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as plain values, for JSON. No windows where there are none: such a model is
-        the one it was before they were known, and so are its snapshots.
+        """The fields as plain values, for JSON. No windows or volumes where there are none: such a
+        model is the one it was before they were known, and so are its snapshots.
         """
         fields = dataclasses.asdict(self)
-        windows = ("window_rows", "tail_window")
-        return {name: value for name, value in fields.items() if value or name not in windows}
+        return {name: value for name, value in fields.items() if value or name not in LATER_SIZES}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> CometConfig:

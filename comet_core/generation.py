@@ -25,6 +25,7 @@ from comet_core.prefixes import (
     fold_tail,
     must_fold,
     must_fold_tail,
+    of_window,
     open_chunk,
     open_state,
 )
@@ -179,17 +180,20 @@ def generate(
 
     refusal: the answer that it is not in the document, without its end; none: nothing is compared.
     Of the windows of a tail or a memory the one answers that is least likely to begin with its
-    first token. Where that is likelier than `SURE` in a tail, the memory `beside` is asked as well,
-    and answers if it is less likely there. It is told only if it is likelier than all else.
+    first token. Where that is likelier than `SURE`, what is `beside` is asked as well, the memory
+    of a tail and the earlier volumes of a memory, and answers if it is less likely there. It is
+    told only if it is likelier than all else.
     """
     if isinstance(start, MemoryState):
         fold = must_fold_tail(model, start, sum(map(len, asked)))
         start = open_state(model, start, fold, turn)
     fork, logits = _ask(start, asked, turn, refusal)
-    if start.beside is not None and (doubt := _refusal_chance(logits, refusal)) > SURE:
-        asked_memory = _ask(start.beside, asked, turn, refusal)
-        if _refusal_chance(asked_memory[1], refusal) < doubt:
-            fork, logits = asked_memory
+    beside = start.beside
+    while beside is not None and (doubt := _refusal_chance(logits, refusal)) > SURE:
+        also = _ask(beside, asked, turn, refusal)
+        if _refusal_chance(also[1], refusal) < doubt:
+            fork, logits = also
+        beside = beside.beside
     choose = _Chooser(sampling, start.model.device)
     allowed = _without_unlikely_refusal(logits, refusal)
     for written in range(1, sampling.max_tokens + 1):
@@ -291,6 +295,7 @@ class Fork:
         if self.cache is None or len(self.texts) == 1:
             return logits[0]
         window = _least_refused(logits, refusal)
+        self.memory = of_window(self.memory, window)
         self.texts = self.texts[window : window + 1]
         self.chunk[: len(self.texts[0])] = self.texts[0]
         self.cache.batch_select_indices(torch.tensor([window], device=self.model.device))

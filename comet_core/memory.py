@@ -153,6 +153,23 @@ def without_temporary(memory: Memory) -> Memory:
     return tuple(LayerState(layer.global_state, layer.temporary[:, :0]) for layer in memory)
 
 
+def of_volumes(states: Tensor) -> LayerState:
+    """What one layer carries of several volumes: their S (k, m_G, d), with empty FIFOs."""
+    return LayerState(states, states[:, :0])
+
+
+def behind(earlier: Memory, later: Memory, limit: int) -> Memory:
+    """The global memory of `later`, and the last `limit` rows of both FIFOs behind one another."""
+    fifos = [
+        torch.cat([old.temporary, new.temporary], dim=1)
+        for old, new in zip(earlier, later, strict=True)
+    ]
+    return tuple(
+        LayerState(new.global_state, fifo[:, max(0, fifo.shape[1] - limit) :])
+        for new, fifo in zip(later, fifos, strict=True)
+    )
+
+
 def newest_window(memory: Memory, size: int) -> Memory:
     """A memory with no more than the last `size` rows of its FIFO; as it is for size 0."""
     return tuple(
@@ -193,7 +210,8 @@ class MemoryState:
 
     memory: batch size 1. tail: the last token ids, not in the memory yet: `tail_tokens` of them
     where there are so many, and fewer than a chunk besides. tokens_read counts the tail;
-    chunks_read does not. gates: how it was read, for people to see.
+    chunks_read does not. gates: how it was read, for people to see. volumes: the global memories of
+    earlier volumes as one batch, oldest first, with empty FIFOs; no layers where there are none.
     """
 
     memory: Memory
@@ -201,11 +219,13 @@ class MemoryState:
     tokens_read: int = 0
     chunks_read: int = 0
     gates: GateHistory = field(default_factory=GateHistory)
+    volumes: Memory = ()
 
     @property
     def tensors(self) -> Iterator[Tensor]:
-        """S and T of every layer."""
-        return tensors_of(self.memory)
+        """S and T of every layer, and S of every earlier volume."""
+        yield from tensors_of(self.memory)
+        yield from tensors_of(self.volumes)
 
     @property
     def nbytes(self) -> int:

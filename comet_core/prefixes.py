@@ -19,7 +19,14 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from comet_core.memory import Memory, MemoryState, tensors_of, window_starts, windows
+from comet_core.memory import (
+    Memory,
+    MemoryState,
+    select,
+    tensors_of,
+    window_starts,
+    windows,
+)
 from comet_core.model import CometModel
 from comet_core.reader import ChunkTurn, read_chunk
 
@@ -33,8 +40,8 @@ class Prefix:
 
     model: who opened it, and answers from it. texts: what every window holds behind its memory
     rows, token ids, equally many. layers: keys and values of both, (windows, heads, rows, head_dim)
-    each; none if there are no rows. beside: of a tail the memory of the same document, which is
-    asked too where the tail is not sure.
+    each; none if there are no rows. beside: what is asked too where this is not sure; of a tail the
+    memory of the same document, of a memory those of its earlier volumes, each a window.
     """
 
     model: CometModel
@@ -79,7 +86,8 @@ class Prefix:
         """The same with one of its windows alone."""
         part = slice(number, number + 1)
         layers = tuple((key[part], value[part]) for key, value in self.layers)
-        return replace(self, texts=self.texts[part], layers=layers)
+        memory = of_window(self.memory, number)
+        return replace(self, memory=memory, texts=self.texts[part], layers=layers)
 
     def cache(self) -> DynamicCache:
         """A new cache over the same tensors; it grows by concatenation, and leaves them alone."""
@@ -105,6 +113,12 @@ def must_fold_tail(model: CometModel, state: MemoryState, asked: int) -> bool:
     """`must_fold` of the part of a state's tail that is seen at once."""
     held = len(state.tail)
     return must_fold(model, min(held, model.config.tail_window or held), asked)
+
+
+def of_window(memory: Memory, number: int) -> Memory:
+    """The memory that a window of it goes on with: all of it, but of several volumes its own."""
+    several = len(memory[0].global_state) > 1
+    return select(memory, slice(number, number + 1)) if several else memory
 
 
 def fold_tail(
@@ -136,15 +150,18 @@ def open_state(
     A model that holds a tail (`tail_tokens`) is asked apart: of the tail, as if it were all there
     is, in windows (`tail_window`) and with weights of its own if there are such, and `beside` it of
     the memory. Each tells more without the other before it, and has all of the backbone's rows. Not
-    as published: there a tail stands behind the memory. turn: entered for each computation, of a
-    chunk at most.
+    as published: there a tail stands behind the memory. Earlier volumes are asked `beside` the
+    memory, of all models. turn: entered for each computation, of a chunk at most.
     """
     memory, tail = state.memory, state.tail
     if fold:
         memory, tail = fold_tail(model, memory, tail, model.config.tail_tokens, turn)
+    earlier = open_chunk(model, state.volumes, (), turn) if state.volumes else None
     if model.config.tail_tokens == 0:
-        return open_chunk(model, memory, tail, turn)
-    remembered = open_chunk(model, memory, (), turn) if memory[0].rows else None
+        return replace(open_chunk(model, memory, tail, turn), beside=earlier)
+    remembered = None
+    if memory[0].rows:
+        remembered = replace(open_chunk(model, memory, (), turn), beside=earlier)
     if remembered and not tail:
         return remembered
     return replace(_open_tail(model.tail_model or model, tail, turn), beside=remembered)

@@ -15,7 +15,14 @@ import torch
 from torch import Tensor
 
 from comet_core.config import CometConfig
-from comet_core.memory import Memory, MemoryState, select, stack
+from comet_core.memory import (
+    Memory,
+    MemoryState,
+    behind,
+    select,
+    stack,
+    without_temporary,
+)
 from comet_core.model import CometModel
 
 ChunkTurn = Callable[[], AbstractContextManager[None]]
@@ -43,7 +50,8 @@ def read(
             yield state
             return
         with turn():
-            memory, gates = _step(model, state.memory, [_oldest(state, model.config)])
+            begins = _begins_volume(state, model.config)
+            memory, gates = _step(model, state.memory, [_oldest(state, model.config)], begins)
         state = _after_chunk(state, memory, gates[0], model.config)
         yield state
 
@@ -53,21 +61,22 @@ def read_batch(
 ) -> list[MemoryState]:
     """Read several documents to their end side by side; each ends as it would have alone.
 
-    States of unequal FIFO length (documents at different places in their first chunks) go through
-    the model in groups of equal length.
+    States of unequal FIFO length (documents at different places in their first chunks), or of which
+    only some begin a volume, go through the model in groups of equals.
     """
     states, streams = list(states), [iter(t) for t in tokens]
     active = list(range(len(states)))
     while active:
-        groups: dict[int, list[int]] = {}
+        groups: dict[tuple[int, bool], list[int]] = {}
         for i in active:
             states[i] = _fill_tail(states[i], streams[i], model.config)
             if _has_chunk(states[i], model.config):
-                groups.setdefault(states[i].memory[0].rows, []).append(i)
-        for group in groups.values():
+                begins = _begins_volume(states[i], model.config)
+                groups.setdefault((states[i].memory[0].rows, begins), []).append(i)
+        for (_, begins), group in groups.items():
             memory = stack([states[i].memory for i in group])
             chunks = [_oldest(states[i], model.config) for i in group]
-            memory, gates = _step(model, memory, chunks)
+            memory, gates = _step(model, memory, chunks, begins)
             for row, i in enumerate(group):
                 own = select(memory, slice(row, row + 1))
                 states[i] = _after_chunk(states[i], own, gates[row], model.config)
@@ -86,6 +95,12 @@ def _has_chunk(state: MemoryState, config: CometConfig) -> bool:
     return len(state.tail) == config.tail_tokens + config.chunk_size
 
 
+def _begins_volume(state: MemoryState, config: CometConfig) -> bool:
+    """Whether the next chunk begins another volume; the last one is for all that follows."""
+    kept = len(state.volumes[0].global_state) if state.volumes else 0
+    return kept < config.volumes and state.chunks_read == (kept + 1) * config.volume_chunks
+
+
 def _oldest(state: MemoryState, config: CometConfig) -> tuple[int, ...]:
     """The chunk that is read next."""
     return state.tail[: config.chunk_size]
@@ -94,9 +109,14 @@ def _oldest(state: MemoryState, config: CometConfig) -> tuple[int, ...]:
 def _after_chunk(
     state: MemoryState, memory: Memory, gate: Tensor, config: CometConfig
 ) -> MemoryState:
+    volumes = state.volumes
+    if _begins_volume(state, config):
+        closed = without_temporary(state.memory)
+        volumes = stack([volumes, closed]) if volumes else closed
     return replace(
         state,
         memory=memory,
+        volumes=volumes,
         tail=state.tail[config.chunk_size :],
         chunks_read=state.chunks_read + 1,
         gates=state.gates.add(gate),
@@ -105,13 +125,20 @@ def _after_chunk(
 
 def read_chunk(model: CometModel, memory: Memory, chunks: Sequence[Sequence[int]]) -> Memory:
     """One step without gradients: equally long chunks, one a batch row of `memory`."""
-    return _step(model, memory, chunks)[0]
+    return _step(model, memory, chunks, begins=False)[0]
 
 
 @torch.inference_mode()
 def _step(
-    model: CometModel, memory: Memory, chunks: Sequence[Sequence[int]]
+    model: CometModel, memory: Memory, chunks: Sequence[Sequence[int]], begins: bool
 ) -> tuple[Memory, Tensor]:
-    """The memory after a chunk, and the gates' means over the global rows (B, L) on the CPU."""
-    result = model.read_chunk(memory, torch.tensor(chunks, device=model.device))
-    return result.memory, result.gates.float().mean(-1).T.cpu()
+    """The memory after a chunk, and the gates' means over the global rows (B, L) on the CPU.
+
+    begins: read it as the first of a document, which sees no memory; its compression rows then
+    stand in the FIFO behind those that were there.
+    """
+    seen = model.empty_memory(len(chunks)) if begins else memory
+    result = model.read_chunk(seen, torch.tensor(chunks, device=model.device))
+    limit = model.config.temporary_rows
+    after = behind(memory, result.memory, limit) if begins else result.memory
+    return after, result.gates.float().mean(-1).T.cpu()

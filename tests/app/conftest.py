@@ -92,10 +92,9 @@ def bits(state: MemoryState) -> str:
     counts = (state.tail, state.tokens_read, state.chunks_read)
     gates = (state.gates.span, state.gates.chunks, state.gates.values.tolist())
     total = hashlib.sha256(repr((counts, gates)).encode())
-    for layer in state.memory:
-        for tensor in (layer.global_state, layer.temporary):
-            total.update(repr((tensor.dtype, tensor.shape)).encode())
-            total.update(tensor.contiguous().view(-1).numpy().tobytes())
+    for tensor in state.tensors:
+        total.update(repr((tensor.dtype, tensor.shape)).encode())
+        total.update(tensor.contiguous().view(-1).numpy().tobytes())
     return total.hexdigest()
 
 

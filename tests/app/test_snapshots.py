@@ -22,7 +22,7 @@ from app.tables import Document, Snapshot, SnapshotLayer
 from comet_core.checkpoint import ModelSpec
 from comet_core.config import CometConfig
 from comet_core.gates import GateHistory
-from comet_core.memory import LayerState, MemoryState
+from comet_core.memory import LayerState, MemoryState, of_volumes
 from tests.app.conftest import bits
 
 SPEC = ModelSpec(
@@ -60,14 +60,15 @@ def states(draw: st.DrawFn) -> MemoryState:
     gates = GateHistory()
     for _ in range(draw(st.integers(0, 4))):
         gates = gates.add(torch.rand(len(memory), generator=random))
-    return MemoryState(memory, tail, *counts, gates)
+    kept = draw(st.integers(0, 3))
+    earlier = [torch.cat([tensor(global_rows) for _ in range(kept)]) for _ in memory if kept]
+    return MemoryState(memory, tail, *counts, gates, tuple(map(of_volumes, earlier)))
 
 
 def integer_bits(state: MemoryState) -> list[object]:
-    tensors = [t for layer in state.memory for t in (layer.global_state, layer.temporary)]
     return [
         (tensor.dtype, tensor.shape, tensor.view(INTEGERS[tensor.dtype]).tolist())
-        for tensor in (*tensors, state.gates.values)
+        for tensor in (*state.tensors, state.gates.values)
     ]
 
 

@@ -239,6 +239,7 @@ def test_a_stage_plants_its_distractors(
         ),
         (RECIPE.replace("[sizes]", "[sizes]\nwindow_rows = -8"), "window_rows must not"),
         (RECIPE.replace("[sizes]", "[sizes]\ntail_window = 8"), "set tail_tokens"),
+        (RECIPE.replace("[sizes]", "[sizes]\nvolumes = 8"), "needs both"),
         (RECIPE.replace("[sizes]", "[sizes]\ntail_window = 999"), "tail_window must not exceed"),
     ],
 )

@@ -36,8 +36,8 @@ class MemoryView:
 
     tokens: that were read. The last `tail` of them stand word by word; those before, from
     `temporary_from` on, are in the temporary memory; all are in the global memory up to the tail.
-    rows are a layer's. Sizes in bytes; cache_bytes: keys and values of all tokens, as a model
-    without such a memory keeps them.
+    rows are a layer's, the global ones those of all volumes. Sizes in bytes; cache_bytes: keys and
+    values of all tokens, as a model without such a memory keeps them.
     """
 
     tokens: int
@@ -73,7 +73,7 @@ def memory_view(library: Library, document: Document) -> MemoryView:
         chunk_size=config.chunk_size,
         stride=config.stride,
         layers=len(state.memory),
-        global_rows=first.global_state.shape[1],
+        global_rows=first.global_state.shape[1] * (1 + state.kept_volumes),
         temporary_rows=temporary_rows,
         memory_bytes=state.nbytes,
         text_bytes=document.characters,

@@ -222,6 +222,11 @@ class MemoryState:
     volumes: Memory = ()
 
     @property
+    def kept_volumes(self) -> int:
+        """How many earlier volumes there are."""
+        return len(self.volumes[0].global_state) if self.volumes else 0
+
+    @property
     def tensors(self) -> Iterator[Tensor]:
         """S and T of every layer, and S of every earlier volume."""
         yield from tensors_of(self.memory)

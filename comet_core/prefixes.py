@@ -71,7 +71,8 @@ class Prefix:
     @property
     def memory_rows(self) -> int:
         """Memory rows a layer that an answer may come from."""
-        return self.memory[0].rows + (self.beside.memory_rows if self.beside else 0)
+        own = self.memory[0].rows * len(self.memory[0].global_state)
+        return own + (self.beside.memory_rows if self.beside else 0)
 
     @property
     def tensors(self) -> Iterator[Tensor]:

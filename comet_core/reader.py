@@ -97,7 +97,7 @@ def _has_chunk(state: MemoryState, config: CometConfig) -> bool:
 
 def _begins_volume(state: MemoryState, config: CometConfig) -> bool:
     """Whether the next chunk begins another volume; the last one is for all that follows."""
-    kept = len(state.volumes[0].global_state) if state.volumes else 0
+    kept = state.kept_volumes
     return kept < config.volumes and state.chunks_read == (kept + 1) * config.volume_chunks
 
 

@@ -87,7 +87,13 @@ def _save_tiny_model(directory: Path, seed: int) -> Path:
         )
         backbone.save_pretrained(directory)
         config = CometConfig(
-            chunk_size=16, stride=4, global_rows=4, temporary_rows=8, adapter_rank=2
+            chunk_size=16,
+            stride=4,
+            global_rows=4,
+            temporary_rows=8,
+            adapter_rank=2,
+            volume_chunks=30,
+            volumes=2,
         )
         model = CometModel(backbone, config)
         own = {name for name, _ in model.language_model.named_parameters(prefix="language_model")}

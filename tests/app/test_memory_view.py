@@ -22,10 +22,13 @@ def test_a_view_is_of_the_state(books: Library, title: str) -> None:
     assert view.tokens == document.tokens == view.chunks * config.chunk_size + view.tail
     assert view.tail == len(state.tail)
     assert view.temporary_from == view.tail_from - config.temporary_rows * config.stride
+    layers = state.memory + state.volumes
     assert view.memory_bytes == sum(
-        tensor.nbytes for layer in state.memory for tensor in (layer.global_state, layer.temporary)
+        tensor.nbytes for layer in layers for tensor in (layer.global_state, layer.temporary)
     )
-    assert (view.layers, view.global_rows, view.temporary_rows) == (2, 4, 8)
+    assert state.kept_volumes == (view.chunks > 30) + (view.chunks > 60)
+    assert view.global_rows == 4 * (1 + state.kept_volumes)
+    assert (view.layers, view.temporary_rows) == (2, 8)
     assert torch.tensor(view.gates.values).T.equal(state.gates.values)
     assert view.gates.chunks == view.chunks
 

@@ -31,7 +31,7 @@ def test_a_file_is_read(desk: Desk, library: Library, book: Path) -> None:
     assert (job.tokens, job.pages, job.page_count) == (document.tokens, 2, 2)
     assert (document.title, document.file_name) == ("The Harbour", "The Harbour.txt")
     assert job.message == (
-        f"The Harbour: read 2 pages, {document.tokens:,} tokens into a memory of 3.1 kB."
+        f"The Harbour: read 2 pages, {document.tokens:,} tokens into a memory of 5.1 kB."
     )
     assert "Port Ellery" in document.examples[0]
     assert left(desk) == []

@@ -27,7 +27,7 @@ def test_details_are_complete_once_an_answer_has_ended(books: Library) -> None:
     reply = books.ask(document, "How many ships?", sampling=SHORT)
     begun = reply.details
     assert begun["tokens_read"] == document.tokens
-    assert begun["memory_tokens"] == 4 + 8  # the sizes of the tiny model
+    assert begun["memory_tokens"] == 3 * 4 + 8  # the sizes of the tiny model
     assert (begun["first_piece_seconds"], begun["seconds"], begun["chances"]) == (None, None, [])
     text = "".join(reply)
     details = reply.details
@@ -169,7 +169,7 @@ def test_a_memory_is_opened_a_turn_a_chunk(books: Library, monkeypatch: pytest.M
     answer = books.turns.answer
     monkeypatch.setattr(books.turns, "answer", lambda: turns.append(1) or answer())
     books.ask("harbour", "Who?")  # nothing is written yet
-    assert len(turns) == 2  # for the memory, and for its tail
+    assert len(turns) == 3  # for the memory, its earlier volumes, and its tail
 
 
 def test_all_ways_of_asking_open_a_memory_once(books: Library, opened: list[bool]) -> None:

@@ -14,6 +14,11 @@ VOCABULARY = 97
 CONTROL = ["<|im_start|>", "<|im_end|>", "<|endoftext|>"]
 PLAIN_ADDED = ["<think>", "</think>"]  # added, but not marked special: Qwen3 has such
 ARCHITECTURES = ["llama", "qwen2", "qwen3", "mistral"]
+VOLUMES = {
+    "tail_tokens": 5, "chunk_size": 24, "temporary_rows": 9, "window_rows": 6,
+    "volume_chunks": 1, "volumes": 2,
+}  # fmt: skip
+"""Sizes of a model that reads in three volumes: two of a chunk each, and all of the rest."""
 
 
 def make_model(

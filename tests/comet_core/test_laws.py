@@ -3,13 +3,13 @@
 import itertools
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from comet_core_tiny import VOCABULARY, make_model
+from comet_core_tiny import VOCABULARY, VOLUMES, make_model
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -36,9 +36,7 @@ CERTAIN.language_model.lm_head.weight.mul_(20)  # of one token it is nearly cert
 WINDOWED = make_model(
     tail_tokens=17, chunk_size=24, temporary_rows=40, window_rows=8, tail_window=6
 )
-IN_VOLUMES = make_model(
-    tail_tokens=5, chunk_size=24, temporary_rows=9, window_rows=6, volume_chunks=1, volumes=2
-)
+IN_VOLUMES = make_model(**VOLUMES)
 Models = st.sampled_from([MODEL, HOLDING, WINDOWED, IN_VOLUMES])
 Text = st.lists(st.integers(0, VOCABULARY - 1), max_size=80)
 
@@ -102,57 +100,7 @@ def test_reading_does_not_depend_on_the_batch(model: CometModel, texts: list[lis
         assert_same(state, last(read(model, empty_state(model), text)), tolerance=1e-5)
 
 
-@settings(deadline=None, max_examples=50)
-@given(text=st.lists(st.integers(0, VOCABULARY - 1), min_size=29, max_size=140))
-def test_a_volume_is_read_as_a_document_of_its_own(text: list[int]) -> None:
-    """But for the last, which is all of the rest; and the FIFO holds the newest rows of all."""
-    state = last(read(IN_VOLUMES, empty_state(IN_VOLUMES), text))
-    size = IN_VOLUMES.config.chunk_size
-    taken = text[: state.chunks_read * size]
-    pieces = list(filter(None, [taken[:size], taken[size : 2 * size], taken[2 * size :]]))
-    rows = []
-    for number, piece in enumerate(pieces):
-        alone = IN_VOLUMES.empty_memory()
-        for begin in range(0, len(piece), size):
-            alone = read_chunk(IN_VOLUMES, alone, [piece[begin : begin + size]])
-        kept = number < len(pieces) - 1
-        held = select(state.volumes, slice(number, number + 1)) if kept else state.memory
-        for one, other in zip(alone, held, strict=True):
-            assert torch.equal(one.global_state, other.global_state)
-        rows.append([layer.temporary for layer in alone])
-    for layer, own in zip(state.memory, zip(*rows, strict=True), strict=True):
-        newest = torch.cat(own, dim=1)[:, -IN_VOLUMES.config.temporary_rows :]
-        assert torch.equal(layer.temporary, newest)
-
-
-@settings(deadline=None, max_examples=60)
-@given(
-    text=st.lists(st.integers(0, VOCABULARY - 1), min_size=77, max_size=140),
-    asked=st.lists(st.integers(1, 96), min_size=1, max_size=3),  # an eighth of a chunk at most
-    refusal=st.lists(st.integers(1, 96), min_size=1, max_size=2),
-)
-def test_of_all_volumes_the_one_that_least_refuses_answers(text, asked, refusal) -> None:
-    state = last(read(IN_VOLUMES, empty_state(IN_VOLUMES), text))
-    volumes = [select(state.volumes, slice(n, n + 1)) for n in (1, 0)]
-    starts = [MemoryState(memory) for memory in (state.memory, *volumes)]
-
-    def refused(start: MemoryState) -> float:
-        with torch.inference_mode():
-            logits = Fork(open_state(IN_VOLUMES, start)).read(asked)
-        return float(logits.softmax(-1)[:, refusal[0]].min())
-
-    doubts = [refused(start) for start in starts]
-    assume(doubts[0] > SURE)
-    chosen = starts[doubts.index(min(doubts))]
-    told, alone = (
-        list(generate(IN_VOLUMES, start, [asked], -1, Sampling(max_tokens=30), refusal=refusal))
-        for start in (replace(state, tail=()), chosen)
-    )
-    assert tokens(told) == tokens(alone)
-    assert [one.chance for one in told] == pytest.approx([one.chance for one in alone], abs=1e-4)
-
-
-def tokens(written: Iterable[Written]) -> list[int]:
+def tokens(written: Iterator[Written]) -> list[int]:
     return [one.token for one in written]
 
 

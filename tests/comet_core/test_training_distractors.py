@@ -1,3 +1,5 @@
+"""Sentences with numbers that nobody asks for."""
+
 import re
 from random import Random
 

@@ -185,6 +185,7 @@ def test_an_answer_can_be_stopped(site: Site, monkeypatch: pytest.MonkeyPatch) -
     details = kept(site, shown).messages[1].details
     assert details is not None
     assert details["stopped"] is True
+    assert len(details["chances"]) <= 3
     assert not any(piece for piece, _ in details["chances"][:-1])  # none after the first text
     assert answer
 

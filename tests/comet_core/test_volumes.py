@@ -1,0 +1,71 @@
+"""Documents read in volumes: each as if it were all there is, and all asked side by side."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from comet_core_tiny import VOCABULARY, VOLUMES, make_model
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from comet_core.generation import SURE, Fork, Sampling, generate
+from comet_core.memory import MemoryState, select
+from comet_core.prefixes import open_state
+from comet_core.reader import empty_state, read, read_chunk
+
+MODEL = make_model(**VOLUMES)
+
+
+def state_of(text: list[int]) -> MemoryState:
+    *_, state = read(MODEL, empty_state(MODEL), text)
+    return state
+
+
+@settings(deadline=None, max_examples=50)
+@given(text=st.lists(st.integers(0, VOCABULARY - 1), min_size=29, max_size=140))
+def test_a_volume_is_read_as_a_document_of_its_own(text: list[int]) -> None:
+    """But for the last, which is all of the rest; and the FIFO holds the newest rows of all."""
+    state = state_of(text)
+    size = MODEL.config.chunk_size
+    taken = text[: state.chunks_read * size]
+    pieces = list(filter(None, [taken[:size], taken[size : 2 * size], taken[2 * size :]]))
+    rows = []
+    for number, piece in enumerate(pieces):
+        alone = MODEL.empty_memory()
+        for begin in range(0, len(piece), size):
+            alone = read_chunk(MODEL, alone, [piece[begin : begin + size]])
+        kept = number < len(pieces) - 1
+        held = select(state.volumes, slice(number, number + 1)) if kept else state.memory
+        for one, other in zip(alone, held, strict=True):
+            assert torch.equal(one.global_state, other.global_state)
+        rows.append([layer.temporary for layer in alone])
+    for layer, own in zip(state.memory, zip(*rows, strict=True), strict=True):
+        newest = torch.cat(own, dim=1)[:, -MODEL.config.temporary_rows :]
+        assert torch.equal(layer.temporary, newest)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    text=st.lists(st.integers(0, VOCABULARY - 1), min_size=77, max_size=140),
+    asked=st.lists(st.integers(1, 96), min_size=1, max_size=3),  # an eighth of a chunk at most
+    refusal=st.lists(st.integers(1, 96), min_size=1, max_size=2),
+)
+def test_of_all_volumes_the_one_that_least_refuses_answers(text, asked, refusal) -> None:
+    state = state_of(text)
+    volumes = [select(state.volumes, slice(n, n + 1)) for n in (1, 0)]
+    starts = [MemoryState(memory) for memory in (state.memory, *volumes)]
+
+    def refused(start: MemoryState) -> float:
+        with torch.inference_mode():
+            logits = Fork(open_state(MODEL, start)).read(asked)
+        return float(logits.softmax(-1)[:, refusal[0]].min())
+
+    doubts = [refused(start) for start in starts]
+    assume(doubts[0] > SURE)
+    chosen = starts[doubts.index(min(doubts))]
+    told, alone = (
+        list(generate(MODEL, start, [asked], -1, Sampling(max_tokens=30), refusal=refusal))
+        for start in (replace(state, tail=()), chosen)
+    )
+    assert [one.token for one in told] == [one.token for one in alone]
+    assert [one.chance for one in told] == pytest.approx([one.chance for one in alone], abs=1e-4)

@@ -95,6 +95,14 @@ class CometConfig:
         """Chunks that are read of a text of so many tokens; the rest is the tail."""
         return max(0, tokens - self.tail_tokens) // self.chunk_size
 
+    def begins_volume(self, chunk: int) -> bool:
+        """Whether a chunk, counted from 0, begins another volume; the last one is for all that
+        follows.
+        """
+        if not self.volume_chunks or chunk % self.volume_chunks:
+            return False
+        return 0 < chunk // self.volume_chunks <= self.volumes
+
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain values, for JSON. No windows or volumes where there are none: such a
         model is the one it was before they were known, and so are its snapshots.

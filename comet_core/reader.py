@@ -49,10 +49,10 @@ def read(
         if not _has_chunk(state, model.config):
             yield state
             return
+        begins = model.config.begins_volume(state.chunks_read)
         with turn():
-            begins = _begins_volume(state, model.config)
-            memory, gates = _step(model, state.memory, [_oldest(state, model.config)], begins)
-        state = _after_chunk(state, memory, gates[0], model.config)
+            memory, gates = step(model, state.memory, [_oldest(state, model.config)], begins)
+        state = _after_chunk(state, memory, gates[:, 0], model.config)
         yield state
 
 
@@ -71,15 +71,15 @@ def read_batch(
         for i in active:
             states[i] = _fill_tail(states[i], streams[i], model.config)
             if _has_chunk(states[i], model.config):
-                begins = _begins_volume(states[i], model.config)
+                begins = model.config.begins_volume(states[i].chunks_read)
                 groups.setdefault((states[i].memory[0].rows, begins), []).append(i)
         for (_, begins), group in groups.items():
             memory = stack([states[i].memory for i in group])
             chunks = [_oldest(states[i], model.config) for i in group]
-            memory, gates = _step(model, memory, chunks, begins)
+            memory, gates = step(model, memory, chunks, begins)
             for row, i in enumerate(group):
                 own = select(memory, slice(row, row + 1))
-                states[i] = _after_chunk(states[i], own, gates[row], model.config)
+                states[i] = _after_chunk(states[i], own, gates[:, row], model.config)
         active = [i for group in groups.values() for i in group]
     return states
 
@@ -95,22 +95,17 @@ def _has_chunk(state: MemoryState, config: CometConfig) -> bool:
     return len(state.tail) == config.tail_tokens + config.chunk_size
 
 
-def _begins_volume(state: MemoryState, config: CometConfig) -> bool:
-    """Whether the next chunk begins another volume; the last one is for all that follows."""
-    kept = state.kept_volumes
-    return kept < config.volumes and state.chunks_read == (kept + 1) * config.volume_chunks
-
-
 def _oldest(state: MemoryState, config: CometConfig) -> tuple[int, ...]:
     """The chunk that is read next."""
     return state.tail[: config.chunk_size]
 
 
 def _after_chunk(
-    state: MemoryState, memory: Memory, gate: Tensor, config: CometConfig
+    state: MemoryState, memory: Memory, gates: Tensor, config: CometConfig
 ) -> MemoryState:
+    """The state with the oldest chunk of its tail read, by gates (L, m_G)."""
     volumes = state.volumes
-    if _begins_volume(state, config):
+    if config.begins_volume(state.chunks_read):
         closed = without_temporary(state.memory)
         volumes = stack([volumes, closed]) if volumes else closed
     return replace(
@@ -119,20 +114,21 @@ def _after_chunk(
         volumes=volumes,
         tail=state.tail[config.chunk_size :],
         chunks_read=state.chunks_read + 1,
-        gates=state.gates.add(gate),
+        gates=state.gates.add(gates.mean(-1)),
     )
 
 
 def read_chunk(model: CometModel, memory: Memory, chunks: Sequence[Sequence[int]]) -> Memory:
     """One step without gradients: equally long chunks, one a batch row of `memory`."""
-    return _step(model, memory, chunks, begins=False)[0]
+    return step(model, memory, chunks, begins=False)[0]
 
 
 @torch.inference_mode()
-def _step(
+def step(
     model: CometModel, memory: Memory, chunks: Sequence[Sequence[int]], begins: bool
 ) -> tuple[Memory, Tensor]:
-    """The memory after a chunk, and the gates' means over the global rows (B, L) on the CPU.
+    """The memory after a chunk, as `read_chunk`, and the gates (L, B, m_G) it went by, float32 on
+    the CPU.
 
     begins: read it as the first of a document, which sees no memory; its compression rows then
     stand in the FIFO behind those that were there.
@@ -141,4 +137,4 @@ def _step(
     result = model.read_chunk(seen, torch.tensor(chunks, device=model.device))
     limit = model.config.temporary_rows
     after = behind(memory, result.memory, limit) if begins else result.memory
-    return after, result.gates.float().mean(-1).T.cpu()
+    return after, result.gates.float().cpu()

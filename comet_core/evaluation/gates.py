@@ -14,6 +14,7 @@ from torch import Tensor
 
 from comet_core.errors import CometError
 from comet_core.model import CometModel
+from comet_core.reader import step
 
 BINS = 20
 OPEN, SHUT = 0.01, 0.99
@@ -46,7 +47,8 @@ class LayerGates:
 class GateStatistics:
     """Gates over one text: all together, layer by layer, and the mean of each layer in each chunk.
 
-    chunks: those read; the first has no gates. by_chunk: (chunks - 1) lists of a mean a layer.
+    chunks: those read; the first has no gates, and those that begin a volume take all that is new:
+    they count for nothing but in by_chunk, (chunks - 1) lists of a mean a layer.
     """
 
     tokens: int
@@ -71,37 +73,40 @@ class GateStatistics:
 def gate_statistics(
     model: CometModel, tokens: Sequence[int], on_chunk: Callable[[], None] = lambda: None
 ) -> GateStatistics:
-    """Read the whole chunks of a text and look at the gates of every update but the first.
+    """Read the whole chunks of a text and look at the gates of every update but the first of each
+    volume.
 
-    Raises TooFewChunks if there are fewer than two.
+    Raises TooFewChunks if there are none.
     """
     size = model.config.chunk_size
     chunks = len(tokens) // size
-    if chunks < 2:
+    begins = [chunk == 0 or model.config.begins_volume(chunk) for chunk in range(chunks)]
+    if all(begins):
         raise TooFewChunks(
             f"A text of {len(tokens)} tokens has {chunks} chunks of {size}, and the first has no "
             "gates; give a longer one."
         )
     memory = model.empty_memory()
     gates = []
-    for begin in range(0, chunks * size, size):
-        ids = torch.tensor([tokens[begin : begin + size]], device=model.device)
-        result = model.read_chunk(memory, ids)
-        memory = result.memory
-        if begin:
-            gates.append(result.gates[:, 0].float().cpu())
+    for chunk, new in enumerate(begins):
+        text = tokens[chunk * size : (chunk + 1) * size]
+        memory, gate = step(model, memory, [text], new)
+        gates.append(gate[:, 0])
         on_chunk()
-    return describe(torch.stack(gates, dim=1), chunks * size)
+    return describe(torch.stack(gates, dim=1), begins, chunks * size)
 
 
-def describe(gates: Tensor, tokens: int) -> GateStatistics:
-    """The statistics of gates (L, chunks - 1, m_G), from a text of so many tokens."""
+def describe(gates: Tensor, begins: Sequence[bool], tokens: int) -> GateStatistics:
+    """The statistics of gates (L, chunks, m_G), from a text of so many tokens. begins: which chunks
+    see no memory.
+    """
+    updates = gates[:, ~torch.tensor(begins)]
     return GateStatistics(
         tokens=tokens,
-        chunks=gates.shape[1] + 1,
-        all=_layer(gates),
-        layers=[_layer(layer) for layer in gates],
-        by_chunk=[[round(g, 4) for g in chunk] for chunk in gates.mean(-1).T.tolist()],
+        chunks=len(begins),
+        all=_layer(updates),
+        layers=[_layer(layer) for layer in updates],
+        by_chunk=[[round(g, 4) for g in chunk] for chunk in gates[:, 1:].mean(-1).T.tolist()],
     )
 
 

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 from comet_core_evaluation import Silent, make_loaded
-from comet_core_tiny import make_model
+from comet_core_tiny import VOLUMES, make_model
 
 from comet_core.evaluation.ablation import ABLATIONS, AblatedReader, Ablation
 from comet_core.evaluation.gates import TooFewChunks, describe, gate_statistics
@@ -115,43 +115,50 @@ def test_an_ablated_reader_answers_otherwise_and_only_while_it_is_asked() -> Non
 
 
 def test_gates_are_described_by_layer_and_chunk() -> None:
-    gates = torch.zeros(2, 4, 5)  # layers, chunks, rows
-    gates[1] = torch.linspace(0, 1, 20).view(4, 5)
-    found = describe(gates, tokens=60)
-    assert (found.tokens, found.chunks) == (60, 5)
+    gates = torch.zeros(2, 6, 5)  # layers, chunks, rows
+    begins = [True, False, False, True, False, False]
+    gates[1, ~torch.tensor(begins)] = torch.linspace(0, 1, 20).view(4, 5)
+    found = describe(gates, begins, tokens=72)
+    assert (found.tokens, found.chunks) == (72, 6)
     assert found.layers[0].mean == 0 and found.layers[0].deviation == 0
     assert found.layers[1].mean == 0.5
-    assert found.layers[1].deviation == pytest.approx(gates[1].std(correction=0).item(), abs=1e-4)
+    deviation = torch.linspace(0, 1, 20).std(correction=0).item()
+    assert found.layers[1].deviation == pytest.approx(deviation, abs=1e-4)
     assert found.layers[1].quantiles[0] == 0 and found.layers[1].quantiles[4] == 1
     assert found.layers[1].quantiles[1:4] == pytest.approx([1 / 19, 10 / 19, 18 / 19], abs=1e-3)
     assert found.layers[1].histogram == [1] * 20
     assert (found.layers[1].below, found.layers[1].above) == (0.05, 0.05)
-    assert found.by_chunk[0] == [0.0, round(2 / 19, 4)] and len(found.by_chunk) == 4
+    assert found.by_chunk[0] == [0.0, round(2 / 19, 4)] and len(found.by_chunk) == 5
+    assert found.by_chunk[2] == [0.0, 0.0]  # a volume begins
 
 
 @pytest.mark.parametrize(
     ("value", "said"), [(0.001, "keeps nothing"), (0.999, "keeps everything"), (0.5, None)]
 )
 def test_a_gate_that_is_the_same_for_everything_is_warned_of(value: float, said) -> None:
-    all_layers = describe(torch.full((3, 4, 5), value), 60)
+    begins = [True, False, False, False]
+    all_layers = describe(torch.full((3, 4, 5), value), begins, 48)
     assert all_layers.all.collapsed == said
     assert len(all_layers.warnings) == (1 if said else 0)
     one_layer = torch.full((3, 4, 5), 0.4)
     one_layer[2] = value
-    warnings = describe(one_layer, 60).warnings
+    warnings = describe(one_layer, begins, 48).warnings
     assert warnings == ([f"The gates of layer 2 have collapsed: it {said}."] if said else [])
 
 
-def test_gates_over_a_text_are_those_of_its_chunks() -> None:
-    model = make_model()
+@pytest.mark.parametrize(("sizes", "begins"), [({}, [0]), (VOLUMES, [0, 1, 2])])
+def test_gates_over_a_text_are_those_of_its_chunks(sizes, begins) -> None:
+    model = make_model(**sizes)
     size = model.config.chunk_size
     tokens = torch.randint(0, 97, (4 * size + 5,), generator=torch.Generator().manual_seed(0))
     steps: list[None] = []
     found = gate_statistics(model, tokens.tolist(), lambda: steps.append(None))
     assert found.chunks == 4 == len(steps) and found.tokens == 4 * size
-    memory, expected = model.empty_memory(), []
+    expected = []
     with torch.inference_mode():
-        for chunk in tokens[: 4 * size].view(1, -1).split(size, dim=1):
+        for number, chunk in enumerate(tokens[: 4 * size].view(1, -1).split(size, dim=1)):
+            if number in begins:
+                memory = model.empty_memory()
             result = model.read_chunk(memory, chunk)
             memory = result.memory
             expected.append(result.gates[:, 0].mean(-1))
@@ -162,5 +169,5 @@ def test_gates_over_a_text_are_those_of_its_chunks() -> None:
         torch.nn.init.zeros_(networks.global_memory.gate.weight)
     even = gate_statistics(model, tokens.tolist())
     assert even.all.mean == 0.5 and even.all.deviation == 0 and even.warnings == []
-    with pytest.raises(TooFewChunks, match="has 1 chunks of 12"):
+    with pytest.raises(TooFewChunks, match=f"has 1 chunks of {size}"):
         gate_statistics(model, tokens[: 2 * size - 1].tolist())

@@ -36,8 +36,9 @@ class MemoryView:
 
     tokens: that were read. The last `tail` of them stand word by word; those before, from
     `temporary_from` on, are in the temporary memory; all are in the global memory up to the tail.
-    rows are a layer's, the global ones those of all volumes. Sizes in bytes; cache_bytes: keys and
-    values of all tokens, as a model without such a memory keeps them.
+    rows are a layer's, the global ones those of all `volumes`, each of which but the last is of
+    `volume_chunks` chunks. Sizes in bytes; cache_bytes: keys and values of all tokens, as a model
+    without such a memory keeps them.
     """
 
     tokens: int
@@ -49,6 +50,8 @@ class MemoryView:
     layers: int
     global_rows: int
     temporary_rows: int
+    volumes: int
+    volume_chunks: int
     memory_bytes: int
     text_bytes: int
     cache_bytes: int
@@ -64,6 +67,7 @@ def memory_view(library: Library, document: Document) -> MemoryView:
     """Look at a document's memory. Raises what `Library.memory` raises."""
     state, loaded = library.memory(document), library.model
     config, first = loaded.model.config, state.memory[0]
+    volumes = 1 + state.kept_volumes
     temporary_rows = first.temporary.shape[1]
     return MemoryView(
         tokens=state.tokens_read,
@@ -73,8 +77,10 @@ def memory_view(library: Library, document: Document) -> MemoryView:
         chunk_size=config.chunk_size,
         stride=config.stride,
         layers=len(state.memory),
-        global_rows=first.global_state.shape[1] * (1 + state.kept_volumes),
+        global_rows=first.global_state.shape[1] * volumes,
         temporary_rows=temporary_rows,
+        volumes=volumes,
+        volume_chunks=config.volume_chunks,
         memory_bytes=state.nbytes,
         text_bytes=document.characters,
         cache_bytes=state.tokens_read * _cache_bytes_a_token(loaded),

@@ -56,6 +56,10 @@ def gates_caption(view: MemoryView) -> str:
     if view.gates.chunks < 2:
         return text.GATES_NONE
     caption = text.GATES_SAYS.format(chunk=f"{view.chunk_size:,}")
+    if view.volumes > 1:
+        caption += " " + text.GATES_VOLUMES.format(
+            count=view.volumes, chunks=view.volume_chunks, global_rows=view.global_rows
+        )
     if view.gates.span > 1:
         caption += " " + text.GATES_SPAN.format(span=view.gates.span)
     return caption

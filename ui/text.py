@@ -110,7 +110,8 @@ NOTHING_CHOSEN = "Choose a document first."
 MEMORY = "Memory"
 MEMORY_INTRO = (
     "This is what is left of a document after it was read. But for its last pages, the text is not "
-    "kept: answers come from these numbers, which take no more room for a shelf than for a book."
+    "kept: answers come from these numbers, which take hardly more room for a shelf than for a "
+    "book."
 )
 MEMORY_NOT_READ = "This document is not read to its end yet. Its memory can be seen when it is."
 MEMORY_SUMMARY = (
@@ -144,6 +145,11 @@ GATES_SAYS = (
     "(bright). A layer that is dark all along guards what it learned early; a bright one follows "
     "the text."
 )
+GATES_VOLUMES = (
+    "Every {chunks} chunks it begins anew, which is bright in all layers, and what it was stays as "
+    "it is, so that nothing is written over it: the {global_rows} rows are those of {count} such "
+    "volumes."
+)
 GATES_SPAN = "Each column is the mean over {span} chunks."
 GATES_ONE_CHUNK = (
     "This document did not fill two chunks. A gate weighs old memory against a new chunk, so there "
@@ -159,7 +165,7 @@ SIZES_SAYS = (
 )
 SIZES_LARGER = "{times} times as much as this memory. The scale is logarithmic."
 SIZES_SMALLER = (
-    "{times} times this memory: for so short a text the memory does not pay. It stays as it is "
+    "{times} times this memory: for so short a text the memory does not pay. It hardly grows, "
     "however long a text gets. The scale is logarithmic."
 )
 NO_MEMORY = (

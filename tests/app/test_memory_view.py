@@ -27,7 +27,8 @@ def test_a_view_is_of_the_state(books: Library, title: str) -> None:
         tensor.nbytes for layer in layers for tensor in (layer.global_state, layer.temporary)
     )
     assert state.kept_volumes == (view.chunks > 30) + (view.chunks > 60)
-    assert view.global_rows == 4 * (1 + state.kept_volumes)
+    assert (view.volumes, view.volume_chunks) == (1 + state.kept_volumes, 30)
+    assert view.global_rows == 4 * view.volumes
     assert (view.layers, view.temporary_rows) == (2, 8)
     assert torch.tensor(view.gates.values).T.equal(state.gates.values)
     assert view.gates.chunks == view.chunks

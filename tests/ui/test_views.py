@@ -234,6 +234,8 @@ def view(**fields: object) -> MemoryView:
         "layers": 2,
         "global_rows": 16,
         "temporary_rows": 64,
+        "volumes": 1,
+        "volume_chunks": 0,
         "memory_bytes": 40_000,
         "text_bytes": 4_000,
         "cache_bytes": 8_000_000,
@@ -284,6 +286,13 @@ def test_gates_that_are_means_begin_with_the_first_column() -> None:
 def test_without_gates_it_is_said_why(fields: dict[str, object], caption: str) -> None:
     assert plots.gates(view(**fields)) is None
     assert memory_view.gates_caption(view(**fields)) == caption
+
+
+def test_what_begins_anew_is_explained_where_it_does() -> None:
+    one = memory_view.gates_caption(view())
+    several = memory_view.gates_caption(view(volumes=3, volume_chunks=16, global_rows=48))
+    assert several.startswith(one)
+    assert all(number in several for number in ("Every 16 chunks", "48 rows", "3 such volumes"))
 
 
 def test_captions_have_the_numbers() -> None:

@@ -29,6 +29,12 @@ from comet_core.layout import (
 )
 from comet_core.memory import LayerMemory, LayerState, Memory, newest_window
 
+CPU_BLOCK = 256
+"""Live rows that a CPU runs through all layers at a time: no score is computed of a row with those
+of later blocks, which it does not see, and what goes from layer to layer stays in the processor's
+caches. Elsewhere more rows at a time are faster.
+"""
+
 
 @dataclass(frozen=True)
 class ChunkResult:
@@ -175,14 +181,29 @@ class CometModel(nn.Module):
 
         order: place and branch of every row, (B, r) int64 each, where the batch has branches.
         """
-        past = cache.get_seq_length()
+        past, rows = cache.get_seq_length(), hidden.shape[1]
         if order is None:
-            place = torch.arange(hidden.shape[1], device=self.device)[None]
+            place = torch.arange(rows, device=self.device)[None]
             branch = torch.zeros_like(place)
         else:
-            place, branch = (rows.to(self.device) for rows in order)
-        rotary = self.backbone.rotary(past + place, hidden)
+            place, branch = (of_rows.to(self.device) for of_rows in order)
+        cos, sin = self.backbone.rotary(past + place, hidden)
         mask = attention_mask(past, place, branch, hidden.dtype)
+        size = CPU_BLOCK if self.device.type == "cpu" else rows
+        blocks = []
+        for begin in range(0, rows, size):
+            block = slice(begin, min(begin + size, rows))
+            seen = mask[:, :, block, : past + block.stop]
+            rotary = cos[:, block], sin[:, block]
+            blocks.append(self._run_layers(hidden[:, block], cache, seen, rotary))
+        return [torch.cat(outputs, dim=1) for outputs in zip(*blocks, strict=True)]
+
+    def _run_layers(
+        self, hidden: Tensor, cache: DynamicCache, mask: Tensor, rotary: tuple[Tensor, Tensor]
+    ) -> list[Tensor]:
+        """The output of each layer for rows (B, r, d) that see the cached ones and one another as
+        `mask` says.
+        """
         outputs = []
         for layer in self.backbone.layers:
             hidden = layer(

@@ -1,16 +1,27 @@
 """The fast path against CoMeT written plainly: memory rows go through whole layers as placeholder
 rows whose outputs are thrown away, one row and one chunk at a time."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from comet_core_tiny import ARCHITECTURES, VOCABULARY, make_model
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+import comet_core.model
 from comet_core.errors import ChunkTooLong
 from comet_core.memory import MemoryState
 from comet_core.model import CometModel
 from comet_core.prefixes import open_state
+
+
+@pytest.fixture(autouse=True, scope="module", params=[5, comet_core.model.CPU_BLOCK])
+def _blocks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Chunks of several blocks of rows, and of one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(comet_core.model, "CPU_BLOCK", request.param)
+        yield
 
 
 def rms_norm(x, weight, eps):
@@ -154,6 +165,9 @@ def test_fast_path_equals_oracle(
         temporary_rows=temporary_rows,
         tail_tokens=tail_tokens,
     )
+    tokens = held + last + answer
+    answered = global_rows + temporary_rows + tokens + tokens // model.config.stride
+    assume(answered <= model.backbone.max_rows)
     text = torch.Generator().manual_seed(seed)
     oracle, memory = Oracle(model), model.empty_memory()
     for length in chunks:
@@ -165,7 +179,7 @@ def test_fast_path_equals_oracle(
             assert state.temporary.shape[1] == len(t)
             for row, expected in zip(state.temporary[0], t, strict=True):
                 torch.testing.assert_close(row, expected, atol=1e-4, rtol=1e-4)
-    ids = torch.randint(VOCABULARY, (1, held + last + answer), generator=text)
+    ids = torch.randint(VOCABULARY, (1, tokens), generator=text)
     expected = oracle.logits(ids[0].tolist(), held)
     cache = open_state(model, MemoryState(memory, tuple(ids[0, :held].tolist()))).cache()
     asked = held + last

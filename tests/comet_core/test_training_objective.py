@@ -1,5 +1,6 @@
 """What is learned from: answers from memory alone, as they are given later, and their gradients."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from random import Random
 
@@ -8,6 +9,7 @@ import torch
 from comet_core_tiny import CONTROL, make_model, make_tokenizer
 from training_tiny import tokenize_text
 
+import comet_core.model
 from comet_core.memory import LayerState, MemoryState
 from comet_core.model import CometModel
 from comet_core.prefixes import Prefix, open_state
@@ -17,6 +19,14 @@ from comet_core.training.samples import Asked, FactSampler, Reading, passages
 
 PROMPT = PromptFormat(make_tokenizer(CONTROL))
 REFUSAL = PROMPT.answer(NOT_IN_DOCUMENT)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _blocks() -> Iterator[None]:
+    """Chunks, and questions side by side, of several blocks of rows."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(comet_core.model, "CPU_BLOCK", 7)
+        yield
 
 
 def check_losses(

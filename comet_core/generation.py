@@ -115,13 +115,15 @@ class Answer(Iterator[str]):
     def _text(
         self, prompt: PromptFormat, written: Iterator[Written], longest: int
     ) -> Iterator[str]:
-        """Text as it grows; a character whose bytes are not all there yet waits for the rest."""
+        """Text as it grows; a character whose bytes are not all there yet waits for the rest. The
+        space that an answer may begin with belongs to the format, which adds one where it has one.
+        """
         ids: list[int] = []
         shown = ""
         for token, chance, remembered in written:
             ids.append(token)
             self.remembered = None if ids == self._refusal else remembered
-            text = prompt.decode(ids)
+            text = prompt.decode(ids).lstrip()
             piece = ""
             if text.startswith(shown) and not text.endswith("\N{REPLACEMENT CHARACTER}"):
                 piece, shown = text[len(shown) :], text
@@ -130,7 +132,7 @@ class Answer(Iterator[str]):
             yield piece
         if self.output_tokens == longest:
             self.finish = "length"
-        rest = prompt.decode(ids)
+        rest = prompt.decode(ids).lstrip()
         if len(rest) > len(shown) and rest.startswith(shown):
             piece = rest[len(shown) :]
             self.chances[-1] = (piece, self.chances[-1][1])

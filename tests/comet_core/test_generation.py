@@ -15,6 +15,7 @@ from comet_core.generation import (
     Fork,
     Sampling,
     Turn,
+    Written,
     _until,
     answer,
     asked_blocks,
@@ -127,6 +128,16 @@ def test_chances_are_of_the_tokens_written_and_join_to_the_text(state, stops, lo
     assert all(0 < chance <= 1 for _, chance in writing.chances)
     assert whole.startswith(text)
     assert whole == text or any(whole.startswith(text + stop) for stop in stops)
+
+
+@pytest.mark.parametrize("text", ["Emma", " Emma and I ", " \n\u00e9t\u00e9", "  "])
+def test_the_space_before_an_answer_is_not_told(state, text: str) -> None:
+    writing = answer(MODEL, PROMPT, state, "Why?")
+    written = [Written(token, 1.0, True) for token in PROMPT.text(text)]
+    pieces = list(writing._text(PROMPT, iter(written), len(written)))
+    assert "".join(pieces) == text.lstrip()
+    assert len(writing.chances) == len(written)
+    assert "".join(piece for piece, _ in writing.chances) == text.lstrip()
 
 
 def test_chances_are_those_of_temperature_one(state) -> None:

@@ -32,7 +32,7 @@ from comet_core.memory import LayerMemory, LayerState, Memory, newest_window
 CPU_BLOCK = 256
 """Live rows that a CPU runs through all layers at a time: no score is computed of a row with those
 of later blocks, which it does not see, and what goes from layer to layer stays in the processor's
-caches. Elsewhere more rows at a time are faster.
+caches. A GPU, which wants many rows at a time, runs all at once.
 """
 
 

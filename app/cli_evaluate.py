@@ -111,7 +111,9 @@ def facts(
     plan = Plan(length, kind, facts, trials, seed)
     readers = _readers(context, loaded, reader, ceiling)
     results = Results(out, "facts", loaded, readers, runs.facts_setting(plan, books, batch))
-    found = runs.run_facts(readers, loaded, books, plan, batch, results.save)
+    if results.before:
+        console.note(f"Goes on from {results.partial}: {len(results.before)} trials are there.")
+    found = runs.run_facts(readers, loaded, books, plan, batch, results.save, before=results.before)
     summaries = summarize(found)
     results.save(summaries, found, finished=True)
     show(facts_tables(summaries))

@@ -29,8 +29,8 @@ class Display:
     A line now and then where stderr is no terminal. It is the `Watcher` of a suite.
     """
 
-    def __init__(self, title: str, total: int) -> None:
-        self._title, self._total, self._done = title, total, 0
+    def __init__(self, title: str, total: int, done: int = 0) -> None:
+        self._title, self._total, self._done = title, total, done
         self._next_line = time.monotonic() + LINE_S
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
@@ -42,7 +42,9 @@ class Display:
             transient=True,
             disable=not console.err.is_terminal,
         )
-        self._task = self._progress.add_task(console.one_line(title), total=total, doing="")
+        self._task = self._progress.add_task(
+            console.one_line(title), total=total, completed=done, doing=""
+        )
 
     def __enter__(self) -> Self:
         self._progress.start()

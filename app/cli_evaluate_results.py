@@ -1,7 +1,8 @@
 """The JSON file of an evaluation: what was measured, of which model, how, and every trial.
 
 What was found so far is kept beside it, as NAME.partial.json, and written anew after every batch,
-so that an evaluation that is interrupted loses little; the file itself appears when all is done.
+so that an evaluation that is interrupted loses little and can go on from there; the file itself
+appears when all is done.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ PACKAGES = ("comet-reader", "torch", "transformers", "numpy", "rouge-score")
 class Results:
     """The results of one suite of one model, at one place. Raises CannotWrite at once if nothing
     can be written there.
+
+    before: the trials, as JSON has them, that the same evaluation had found when it was
+    interrupted.
     """
 
     def __init__(
@@ -54,7 +58,21 @@ class Results:
             "intervals": {"level": 0.95, "methods": METHODS},
             "setting": setting,
         }
-        self.save({}, [])
+        kept = self._kept()
+        self.before: Any = kept["trials"]
+        self.save(**kept)
+
+    def _kept(self) -> dict[str, Any]:
+        """Summary and trials of the partial results, if they are of this very evaluation."""
+        nothing: dict[str, Any] = {"summary": {}, "trials": []}
+        try:
+            found = json.loads(self.partial.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return nothing
+        head = json.loads(json.dumps(self._head, default=asdict))
+        if not isinstance(found, dict) or any(found.get(k) != v for k, v in head.items()):
+            return nothing
+        return {key: found[key] for key in nothing}
 
     def save(self, summary: Any, trials: Any, finished: bool = False) -> None:
         """Write what was found so far; dataclasses become objects."""

@@ -11,6 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pydantic import TypeAdapter
+
 from app import console
 from app.cli_evaluate_display import Display
 from comet_core.errors import CometError
@@ -48,13 +50,17 @@ def run_facts(
     plan: facts.Plan,
     batch: int,
     save: Callable[[Any, Any], None],
+    before: Sequence[Any] = (),
 ) -> list[facts.Trial]:
-    """All trials of a plan, saved after every batch."""
-    from comet_core.evaluation.facts import ask_facts, plant_facts, summarize
+    """All trials of a plan, saved after every batch. before: the first of them, as JSON has them,
+    where they have been found already.
+    """
+    from comet_core.evaluation.facts import Trial, ask_facts, plant_facts, summarize
 
-    found: list[facts.Trial] = []
-    with Display("Facts", plan.questions * len(readers)) as display:
-        for documents in batches(plant_facts(loaded.prompt, books, plan), batch):
+    found = TypeAdapter(list[Trial]).validate_python(before)
+    left = islice(plant_facts(loaded.prompt, books, plan), len(found) // plan.facts, None)
+    with Display("Facts", plan.questions * len(readers), len(found) * len(readers)) as display:
+        for documents in batches(left, batch):
             found += ask_facts(readers, documents, loaded.model.config, display)
             save(summarize(found), found)
     return found

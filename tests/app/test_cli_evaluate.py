@@ -230,6 +230,40 @@ def test_an_interrupted_evaluation_keeps_what_it_found(
     assert (folder / "f.json").read_text() == "the results of before"
 
 
+def test_facts_go_on_where_they_were_interrupted(
+    evaluate, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    words = [
+        "facts", "book.txt", "--length", "120", "--length", "200", "--trials", "4", "--facts", "2",
+        "--batch", "3", "--reader", "nothing", "--kind", "number", "--kind", "name",
+    ]  # fmt: skip
+    whole = evaluate(*words, "--out", "whole.json")
+    answered = cli_evaluate.runs.Display.answered
+
+    def interrupted(count: int) -> None:
+        """Let `count` questions be answered, then cut the power."""
+        answers = iter(range(count))
+
+        def counted(self, reader: str) -> None:
+            if next(answers, None) is None:
+                raise RuntimeError("the power is cut")
+            answered(self, reader)
+
+        with monkeypatch.context() as patch, pytest.raises(RuntimeError):
+            patch.setattr(cli_evaluate.runs.Display, "answered", counted)
+            evaluate(*words, "--out", "f.json")
+
+    interrupted(8)
+    interrupted(3)
+    assert len(json.loads((folder / "f.partial.json").read_text())["trials"]) == 6
+    capsys.readouterr()
+    assert evaluate(*words, "--out", "f.json") == whole
+    assert "Goes on from f.partial.json: 6 trials" in capsys.readouterr().err
+    interrupted(7)
+    evaluate(*words, "--out", "f.json", "--seed", "2")
+    assert "Goes on" not in capsys.readouterr().err, "another seed is another evaluation"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

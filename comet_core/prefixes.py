@@ -157,7 +157,8 @@ def open_state(
     memory, tail = state.memory, state.tail
     if fold:
         memory, tail = fold_tail(model, memory, tail, model.config.tail_tokens, turn)
-    earlier = open_chunk(model, state.volumes, (), turn) if state.volumes else None
+    kept = state.volumes and state.volumes[0].rows
+    earlier = open_chunk(model, state.volumes, (), turn) if kept else None
     if model.config.tail_tokens == 0:
         return replace(open_chunk(model, memory, tail, turn), beside=earlier)
     remembered = None

@@ -9,8 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from comet_core.generation import SURE, Fork, Sampling, generate
-from comet_core.memory import MemoryState, select
-from comet_core.prefixes import open_state
+from comet_core.memory import LayerState, MemoryState, of_volumes, select, tensors_of
+from comet_core.prefixes import Prefix, open_state
 from comet_core.reader import empty_state, read, read_chunk
 
 MODEL = make_model(**VOLUMES)
@@ -69,3 +69,23 @@ def test_of_all_volumes_the_one_that_least_refuses_answers(text, asked, refusal)
     )
     assert [one.token for one in told] == [one.token for one in alone]
     assert [one.chance for one in told] == pytest.approx([one.chance for one in alone], abs=1e-4)
+
+
+def test_a_volume_that_is_kept_does_not_keep_the_fifo_it_was_read_with() -> None:
+    state = state_of([1] * (2 * MODEL.config.chunk_size + MODEL.config.tail_tokens))
+    assert state.kept_volumes == 1
+    held = {t.untyped_storage().data_ptr(): t.untyped_storage() for t in tensors_of(state.volumes)}
+    assert sum(storage.nbytes() for storage in held.values()) == sum(
+        layer.global_state.nbytes for layer in state.volumes
+    )
+
+
+def test_volumes_without_rows_are_not_asked() -> None:
+    """As without global memory: they would answer as if there were no document."""
+    state = state_of([1] * 120)
+    empty = tuple(of_volumes(layer.global_state[:, :0]) for layer in state.volumes)
+    memory = tuple(LayerState(layer.global_state[:, :0], layer.temporary) for layer in state.memory)
+    start: Prefix | None = open_state(MODEL, replace(state, memory=memory, volumes=empty))
+    while start is not None:
+        assert start.memory[0].rows or start.held
+        start = start.beside

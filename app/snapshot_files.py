@@ -1,7 +1,8 @@
 """A finished memory as one file, to be carried to another machine and asked there.
 
-A safetensors file with S and T of every layer and the gates; fingerprint, counts, tail, title and a
-checksum over all of it are its metadata. Knows no database; nothing is ever pickled.
+A safetensors file with S and T of every layer, its earlier volumes and the gates; fingerprint,
+counts, tail, title and a checksum over all of it are its metadata. Knows no database; nothing is
+ever pickled.
 """
 
 from __future__ import annotations

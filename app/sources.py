@@ -72,7 +72,7 @@ def of_file(path: Path, model: Model) -> Source:
 
 
 def of_nothing(loaded: LoadedModel) -> Source:
-    """No document: the bare language model."""
+    """No document: the same model, which has read nothing."""
     from comet_core.reader import empty_state
 
     return Source("nothing", None, loaded.spec.fingerprint, 0, lambda: empty_state(loaded.model))

@@ -147,7 +147,9 @@ class Snapshot(Base):
 
 
 class SnapshotLayer(Base):
-    """One layer of a snapshot: S and T as safetensors bytes, small enough for one SQLite value."""
+    """One layer of a snapshot: S, T and earlier volumes as safetensors bytes, small enough for one
+    SQLite value.
+    """
 
     __tablename__ = "snapshot_layer"
 

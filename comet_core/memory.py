@@ -206,7 +206,7 @@ def windows(memory: Memory, size: int) -> Memory:
 
 @dataclass(frozen=True)
 class MemoryState:
-    """All that is left of one document: constant in size, whatever its length.
+    """All that is left of one document: bounded in size, whatever its length.
 
     memory: batch size 1. tail: the last token ids, not in the memory yet: `tail_tokens` of them
     where there are so many, and fewer than a chunk besides. tokens_read counts the tail;

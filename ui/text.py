@@ -152,8 +152,8 @@ GATES_VOLUMES = (
 )
 GATES_SPAN = "Each column is the mean over {span} chunks."
 GATES_ONE_CHUNK = (
-    "This document did not fill two chunks. A gate weighs old memory against a new chunk, so there "
-    "is nothing to show yet."
+    "Not two chunks of this document were read into the memory. A gate weighs old memory against "
+    "a new chunk, so there is nothing to show yet."
 )
 GATES_NONE = "The gates of this reading were not kept. Remove the document and add it again."
 SIZES = "How much room it takes"
@@ -169,8 +169,8 @@ SIZES_SMALLER = (
     "however long a text gets. The scale is logarithmic."
 )
 NO_MEMORY = (
-    "This text is shorter than one chunk, so nothing was folded into a memory: all of it is read "
-    "again with every question."
+    "This text is short enough to be held word for word, so nothing was folded into a memory: all "
+    "of it is read again with every question."
 )
 CHANCES = "How sure an answer was"
 CHANCES_ANSWER = "Answer to"

@@ -41,7 +41,7 @@ class Stage:
     facts: tuple[int, int] = (1, 1)
     """Facts a text has; of none one is asked for, and what is right is to refuse."""
     distractors: tuple[int, int] = (0, 0)
-    """Sentences with numbers nobody asks for, planted anywhere in a text that has facts."""
+    """Sentences with numbers nobody asks for, anywhere in a text that is asked for facts."""
     questions: int = 1
     """Questions asked of a text at most, all of one reading; 0: only passages are."""
     qa_share: float = 0.0

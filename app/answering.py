@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 CACHE_BYTES = 2 << 30
 """Memories, with their keys and values, that are kept ready at most: of the default model those of
-four long books.
+three or four long books.
 """
 
 Keep = Callable[[str, dict[str, Any]], None]

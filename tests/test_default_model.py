@@ -88,9 +88,10 @@ def test_a_real_book_is_read_once(library: Library, shared: Path) -> None:
     alice = library.ingest(path, on_progress=lambda read: pages.append(read.pages))
     assert pages == sorted(pages) and alice.pages == 69
     assert 35_000 < alice.tokens < 60_000
-    model = library.model.model
-    rows = model.config.global_rows + model.config.temporary_rows
-    assert alice.finished.nbytes == 30 * rows * 576 * model.dtype.itemsize  # whatever the length
+    model, state = library.model.model, library.memory(alice)
+    assert state.kept_volumes == 2  # of 16 chunks each, of 35
+    rows = 3 * model.config.global_rows + model.config.temporary_rows
+    assert alice.finished.nbytes == 30 * rows * 576 * model.dtype.itemsize
     assert library.ingest(path).finished.id == alice.finished.id  # known: nothing is read
     assert "".join(library.ask(alice, "Who did Alice follow down the hole?"))
     library.forget(alice)

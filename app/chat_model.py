@@ -53,8 +53,8 @@ class _Comet(BaseModel):
     model_config = CONFIG
 
     document: str | None = None
-    """Title, file name or beginning of the id of a document that was read; None: the
-    model has read nothing, and mostly says so."""
+    """Title, file name or beginning of the id of a document that was read; None: the model
+    has read nothing, and mostly says so."""
     snapshot: Path | None = None
     """A snapshot file to answer from instead (see `from_snapshot`)."""
     database: str | None = None

@@ -149,8 +149,10 @@ def joined(memory: Memory) -> Memory:
 
 
 def without_temporary(memory: Memory) -> Memory:
-    """A memory with empty FIFOs: what the global memory alone holds."""
-    return tuple(LayerState(layer.global_state, layer.temporary[:, :0]) for layer in memory)
+    """A memory with empty FIFOs, which do not keep its own alive: what the global memory alone
+    holds.
+    """
+    return tuple(of_volumes(layer.global_state) for layer in memory)
 
 
 def of_volumes(states: Tensor) -> LayerState:

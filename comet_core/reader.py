@@ -19,9 +19,9 @@ from comet_core.memory import (
     Memory,
     MemoryState,
     behind,
-    of_volumes,
     select,
     stack,
+    without_temporary,
 )
 from comet_core.model import CometModel
 
@@ -106,7 +106,7 @@ def _after_chunk(
     """The state with the oldest chunk of its tail read, by gates (L, m_G)."""
     volumes = state.volumes
     if config.begins_volume(state.chunks_read):
-        closed = tuple(of_volumes(layer.global_state) for layer in state.memory)
+        closed = without_temporary(state.memory)
         volumes = stack([volumes, closed]) if volumes else closed
     return replace(
         state,

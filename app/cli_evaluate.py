@@ -58,6 +58,7 @@ class ReaderName(StrEnum):
 
 LENGTHS, KINDS = [1000, 2000, 4000, 8000], [Kind.NUMBER]
 READERS = [ReaderName.MEMORY, ReaderName.NOTHING]
+NO_BOOKS: list[Path] = []
 
 
 app = typer.Typer(help="Measure what a memory holds.", no_args_is_help=True)
@@ -83,6 +84,9 @@ Documents = Annotated[int, typer.Option(min=1, help="Documents of a file at most
 Questions = Annotated[int, typer.Option(min=1, help="Questions a document at most.")]
 Unanswerable = Annotated[
     int, typer.Option(min=0, help="Questions a document that it does not answer, at most.")
+]
+Before = Annotated[
+    list[Path], typer.Option(help="A book that is read before every document; may be repeated.")
 ]
 AnswerTokens = Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")]
 
@@ -126,6 +130,7 @@ def qa(
     context: typer.Context,
     data: Data,
     out: Out,
+    before: Before = NO_BOOKS,
     max_tokens: MaxTokens = 4000,
     documents: Documents = 20,
     questions: Questions = 20,
@@ -138,11 +143,12 @@ def qa(
 ) -> None:
     """Ask people's questions about real documents, some of which these do not answer."""
     loaded = _load(context)
-    plan = runs.questions_plan(loaded, questions, unanswerable, max_tokens, seed)
+    books = runs.open_books(before, loaded)
+    plan = runs.questions_plan(loaded, questions, unanswerable, max_tokens, seed, books)
     papers = runs.choose_papers(data, loaded, plan, documents)
     readers = _readers(context, loaded, reader, ceiling)
     runs.warn_if_all_tail([paper.chunks for of_file in papers.values() for paper in of_file])
-    setting = runs.questions_setting(plan, papers, batch, answer_tokens)
+    setting = runs.questions_setting(plan, papers, batch, answer_tokens, books)
     results = Results(out, "qa", loaded, readers, setting)
     found = runs.run_questions(readers, papers, batch, answer_tokens, results.save)
     summaries = runs.by_file(found)

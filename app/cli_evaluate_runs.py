@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -124,11 +124,17 @@ def with_file(found: dict[str, list[questions.Trial]]) -> list[dict[str, Any]]:
 
 
 def questions_plan(
-    loaded: LoadedModel, questions: int, unanswerable: int, max_tokens: int, seed: int
+    loaded: LoadedModel,
+    questions: int,
+    unanswerable: int,
+    max_tokens: int,
+    seed: int,
+    before: Sequence[facts.Text] = (),
 ) -> questions.Plan:
     from comet_core.evaluation.questions import Plan
 
-    return Plan(questions, unanswerable, max_tokens, loaded.model.config, seed)
+    ids = tuple(chain.from_iterable(book.tokens for book in before))
+    return Plan(questions, unanswerable, max_tokens, loaded.model.config, seed, ids)
 
 
 def facts_setting(plan: facts.Plan, books: Sequence[facts.Text], batch: int) -> dict[str, Any]:
@@ -142,7 +148,11 @@ def facts_setting(plan: facts.Plan, books: Sequence[facts.Text], batch: int) -> 
 
 
 def questions_setting(
-    plan: questions.Plan, papers: dict[str, list[questions.Paper]], batch: int, answer_tokens: int
+    plan: questions.Plan,
+    papers: dict[str, list[questions.Paper]],
+    batch: int,
+    answer_tokens: int,
+    before: Sequence[facts.Text] = (),
 ) -> dict[str, Any]:
     return {
         "data": {
@@ -155,6 +165,7 @@ def questions_setting(
             }
             for name, of_file in papers.items()
         },
+        "before": text_setting(before),
         "max_tokens": plan.max_tokens, "questions": plan.questions,
         "unanswerable": plan.unanswerable, "answer_tokens": answer_tokens,
         "batch": batch, "seed": plan.seed,

@@ -26,7 +26,7 @@ LONG_WORDS = 5
 class Plan:
     """What is asked: of every document's first `max_tokens` tokens, in whole sections, so many
     questions that these answer and so many that the document does not. sizes: what distances are
-    counted with.
+    counted with. before: token ids of a text that is read before each document.
     """
 
     questions: int
@@ -34,6 +34,7 @@ class Plan:
     max_tokens: int
     sizes: CometConfig
     seed: int
+    before: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ class Item:
 
 @dataclass(frozen=True)
 class Paper:
-    """What is read of a document, as token ids, and what is asked of it. chunks: how many of it
-    are read into the memory; none where it is all tail."""
+    """What is read of a document, as token ids, with what is read before it, and what is asked of
+    it. chunks: how many of these are read into the memory; none where all is tail."""
 
     document: str
     tokens: list[int]
@@ -97,11 +98,11 @@ def choose_questions(
 def _paper(
     prompt: PromptFormat, document: QADocument, others: Sequence[QADocument], plan: Plan
 ) -> Paper | None:
-    tokens: list[int] = []
+    tokens = [*plan.before]
     ends: list[int] = []
     for section in document.sections:
         piece = prompt.text(section + "\n\n")
-        if len(tokens) + len(piece) > plan.max_tokens:
+        if len(tokens) + len(piece) > len(plan.before) + plan.max_tokens:
             break
         tokens += piece
         ends.append(len(tokens))
@@ -110,13 +111,14 @@ def _paper(
         return None
     chosen = Random(f"{plan.seed}/{document.id}").sample(held, min(plan.questions, len(held)))
     rng = Random(f"{plan.seed}/{document.id}/unanswerable")
+    text = " ".join((prompt.decode(list(plan.before)), *document.sections))
     return Paper(
         document.id,
         tokens,
         plan.sizes.chunks_of(len(tokens)),
         (
             *(Item(q.question, q.answers, _distance(q, ends, plan.sizes)) for q in chosen),
-            *(Item(q, ()) for q in _unanswerable(rng, document, others, plan.unanswerable)),
+            *(Item(q, ()) for q in _unanswerable(rng, document, others, plan.unanswerable, text)),
         ),
     )
 
@@ -132,15 +134,15 @@ def _distance(question: Question, ends: Sequence[int], sizes: CometConfig) -> in
 
 
 def _unanswerable(
-    rng: Random, document: QADocument, others: Sequence[QADocument], count: int
+    rng: Random, document: QADocument, others: Sequence[QADocument], count: int, text: str
 ) -> list[str]:
     """Up to `count` questions that a document does not answer: those marked, then those about other
-    documents of which no accepted answer occurs in this one.
+    documents of which no accepted answer occurs in the `text` of this one and before it.
     """
     marked = [q.question for q in document.questions if not q.answers]
     chosen = rng.sample(marked, min(count, len(marked)))
     foreign = [q for o in others if o.id != document.id for q in o.questions if q.answers]
-    text = f" {normalized(' '.join(document.sections))} "
+    text = f" {normalized(text)} "
     own = {q.question for q in document.questions}
     for question in rng.sample(foreign, len(foreign)):
         if len(chosen) == count:

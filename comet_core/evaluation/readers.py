@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import takewhile
 from typing import Any, Protocol
 
 import torch
@@ -94,9 +95,16 @@ class MemoryReader:
         ]
 
     def _read(self, documents: Sequence[Sequence[int]], watcher: Watcher) -> list[MemoryState]:
-        states = [empty_state(self.model) for _ in documents]
+        """What all documents begin with is read once."""
         step = self.model.config.chunk_size
-        for begin in range(0, max(map(len, documents)), step):
+        alike = takewhile(lambda ids: len(set(ids)) == 1, zip(*documents, strict=False))
+        shared = len(list(alike)) // step * step
+        state = empty_state(self.model)
+        for begin in range(0, shared, step):
+            (state,) = read_batch(self.model, [state], [documents[0][begin : begin + step]])
+            watcher.reading(self.name, begin + step, sum(map(len, documents)))
+        states = [state for _ in documents]
+        for begin in range(shared, max(map(len, documents)), step):
             states = read_batch(self.model, states, [d[begin : begin + step] for d in documents])
             watcher.reading(self.name, sum(s.tokens_read for s in states), sum(map(len, documents)))
         return states

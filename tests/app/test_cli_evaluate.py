@@ -145,6 +145,18 @@ def test_qa_of_two_documents(evaluate, capsys) -> None:
     assert "F1 as a multiple" in shown.out and "Warning" not in shown.err
 
 
+def test_qa_behind_a_book(evaluate) -> None:
+    words = ["qa", "train.jsonl", "--out", "qa.json", "--reader", "memory"]
+    alone = evaluate(*words)["setting"]
+    behind = evaluate(*words, "--before", "book.txt", "--before", "short.txt")["setting"]
+    assert alone["before"] == []
+    assert [book["name"] for book in behind["before"]] == ["book.txt", "short.txt"]
+    read = sum(book["tokens"] for book in behind["before"])
+    (one,), (other,) = alone["data"].values(), behind["data"].values()
+    assert other["lengths"] == [read + length for length in one["lengths"]]
+    assert min(other["chunks"]) > max(one["chunks"])
+
+
 def test_documents_that_are_all_tail_are_warned_of(evaluate, folder: Path, capsys) -> None:
     (folder / "tiny.jsonl").write_text(
         '{"id": "a", "title": "a", "sections": ["Rain."],'

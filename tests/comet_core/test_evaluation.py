@@ -7,10 +7,10 @@ from comet_core_evaluation import Scripted, Silent, make_loaded
 
 from comet_core.checkpoint import LoadedModel
 from comet_core.config import CometConfig
-from comet_core.evaluation import facts, questions
+from comet_core.evaluation import facts, questions, readers
 from comet_core.evaluation.facts import Plan, Text, TextsTooShort, ask_facts, plant_facts
 from comet_core.evaluation.questions import Item, ask_questions, bucket, choose_questions
-from comet_core.evaluation.readers import MemoryReader, NothingReader
+from comet_core.evaluation.readers import Exam, MemoryReader, NothingReader
 from comet_core.evaluation.score import contains, declines, exact_match, f1, rouge
 from comet_core.prompt import NOT_IN_DOCUMENT
 from comet_core.training.data import QADocument, Question
@@ -285,6 +285,41 @@ def test_unanswerable_questions_are_marked_or_have_no_answer_here(loaded: Loaded
     assert [[i for i in p.items if i.accepted] for p in (rain, sea)] == [
         list(p.items) for p in without
     ]
+
+
+def test_documents_may_stand_behind_a_book(loaded: LoadedModel) -> None:
+    """The same is asked of them but what the book answers, as far from the question."""
+    alone = choose_questions(loaded.prompt, [RAIN, SEA], plan(unanswerable=3))
+    book = tokens_of(loaded, "It was a Sunday, and cold in May. " * 30)
+    behind = choose_questions(loaded.prompt, [RAIN, SEA], plan(unanswerable=3, before=tuple(book)))
+    for one, other in zip(alone, behind, strict=True):
+        assert other.tokens == book + one.tokens
+        assert other.chunks == len(other.tokens) // 50
+    answerable = [[i.question for i in p.items if i.accepted] for p in alone]
+    assert [[i.question for i in p.items if i.accepted] for p in behind] == answerable
+    assert [[i.question for i in p.items if not i.accepted] for p in behind] == [
+        ["When did it snow?"],
+        ["When did it rain?"],
+    ]
+
+
+def test_what_documents_begin_with_is_read_once(loaded: LoadedModel, monkeypatch) -> None:
+    """And changes no answer; documents may end at any place in it."""
+    book = tokens_of(loaded, "It was a Sunday, and cold in May. " * 30)
+    documents = [book + tokens_of(loaded, "The mayor is Olaf."), book[:100], book]
+    exams = [Exam(tokens, ("Who is the mayor?", "Which day?")) for tokens in documents]
+    apart = [MemoryReader(loaded).answer([exam], 8, Silent())[0] for exam in exams]
+    chunks: list[int] = []
+    read = readers.read_batch
+
+    def counted(model, states, tokens):
+        chunks.append(sum(map(len, tokens)))
+        return read(model, states, tokens)
+
+    monkeypatch.setattr(readers, "read_batch", counted)
+    assert MemoryReader(loaded).answer(exams, 8, Silent()) == apart
+    step = loaded.model.config.chunk_size
+    assert sum(chunks) == sum(map(len, documents)) - 2 * (100 // step * step)
 
 
 def test_a_reader_is_scored_on_what_it_can_answer_and_what_it_cannot(loaded: LoadedModel) -> None:

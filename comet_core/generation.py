@@ -2,8 +2,8 @@
 
 The state of the document is never changed: a conversation is a fork of it. The tail, or the window
 of it that answers, and the question are the answering chunk; what outgrows a chunk is read into the
-fork's own memory, as text is. Where the tail is not sure, the memory is asked as well, and the one
-answers that is less likely to refuse. Knows nothing of where states or conversations are kept.
+fork's own memory, as text is. Where the tail is not sure, the memory is asked as well, and answers
+where it hardly would refuse. Knows nothing of where states or conversations are kept.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ from comet_core.reader import ChunkTurn
 
 SURE = 0.003
 """A tail answers alone where its chance of a refusal is at most this."""
+
+REMEMBERED = 0.03
+"""A memory that is asked beside a tail, or an earlier volume beside it, answers only where its
+chance of a refusal is below this: of what it does not hold it would make something up."""
 
 
 @dataclass(frozen=True)
@@ -183,19 +187,18 @@ def generate(
     refusal: the answer that it is not in the document, without its end; none: nothing is compared.
     Of the windows of a tail or a memory the one answers that is least likely to begin with its
     first token. Where that is likelier than `SURE`, what is `beside` is asked as well, the memory
-    of a tail and the earlier volumes of a memory, and answers if it is less likely there. It is
-    told only if it is likelier than all else.
+    of a tail and the earlier volumes of a memory, and answers if it is less likely there, and
+    unlikely (`REMEMBERED`). A refusal is told only if it is likelier than all else.
     """
     if isinstance(start, MemoryState):
         fold = must_fold_tail(model, start, sum(map(len, asked)))
         start = open_state(model, start, fold, turn)
     fork, logits = _ask(start, asked, turn, refusal)
-    beside = start.beside
-    while beside is not None and (doubt := _refusal_chance(logits, refusal)) > SURE:
-        also = _ask(beside, asked, turn, refusal)
-        if _refusal_chance(also[1], refusal) < doubt:
+    while start.beside is not None and (doubt := float(_refusal_chance(logits, refusal))) > SURE:
+        start = start.beside
+        also = _ask(start, asked, turn, refusal)
+        if _refusal_chance(also[1], refusal) < min(doubt, REMEMBERED):
             fork, logits = also
-        beside = beside.beside
     choose = _Chooser(sampling, start.model.device)
     allowed = _without_unlikely_refusal(logits, refusal)
     for written in range(1, sampling.max_tokens + 1):

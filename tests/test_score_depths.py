@@ -45,6 +45,9 @@ def test_a_number_is_asked_for_at_every_tenth() -> None:
     rows = list(ask_depths(LOADED, document))
     assert [row["depth"] for row in rows] == list(range(10))
     assert rows == list(ask_depths(LOADED, document))
+    size = volume_size(MODEL)
+    for row in rows:  # in that tenth, or a sentence before it
+        assert 900 * row["depth"] - size - 40 < size * row["volume"] < 900 * (row["depth"] + 1)
     assert all(row["expected"] in row["statement"] for row in rows)
 
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import torch
 from rich.progress import track
 
 from app.cli_evaluate_runs import open_books
@@ -26,7 +25,7 @@ from comet_core.checkpoint import LoadedModel
 from comet_core.evaluation.facts import Document, Plan, Text, plant_facts
 from comet_core.evaluation.score import exact_match
 from comet_core.generation import Sampling, answer
-from comet_core.memory import MemoryState, of_volumes
+from comet_core.memory import MemoryState, select, stack, without_temporary
 from comet_core.model import CometModel
 from comet_core.prompt import PromptFormat
 from comet_core.reader import empty_state, read
@@ -79,7 +78,7 @@ def ask_depths(loaded: LoadedModel, document: Document) -> Iterator[dict[str, An
     model, prompt, config = loaded.model, loaded.prompt, loaded.model.config
     tokens, size = document.tokens, volume_size(model)
     chunks = config.chunks_of(len(tokens))
-    earlier = min(config.volumes, (chunks - 1) // config.volume_chunks) * size
+    earlier = sum(map(config.begins_volume, range(chunks))) * size
     if earlier < 0.95 * len(tokens):
         raise SystemExit("The earlier volumes do not hold enough of the text; give a longer one.")
     states = track(read(model, empty_state(model), tokens), "Reading", chunks + 1)
@@ -129,13 +128,9 @@ def reread(model: CometModel, state: MemoryState, tokens: list[int], volume: int
     size, behind = volume_size(model), model.config.tail_tokens
     part = tokens[volume * size : (volume + 1) * size + behind]  # what is behind is not read
     (alone,) = deque(read(model, empty_state(model), part), maxlen=1)
-    volumes = tuple(
-        of_volumes(
-            torch.cat([old.global_state[:volume], new.global_state, old.global_state[volume + 1 :]])
-        )
-        for old, new in zip(state.volumes, alone.memory, strict=True)
-    )
-    return replace(state, volumes=volumes)
+    earlier = select(state.volumes, slice(volume))
+    later = select(state.volumes, slice(volume + 1, None))
+    return replace(state, volumes=stack([earlier, without_temporary(alone.memory), later]))
 
 
 def volume_size(model: CometModel) -> int:

@@ -91,12 +91,17 @@ def choose_questions(
     prompt: PromptFormat, documents: Sequence[QADocument], plan: Plan
 ) -> list[Paper]:
     """What is read and asked of each document that answers a question; it follows from the seed."""
-    papers = (_paper(prompt, document, documents, plan) for document in documents)
+    before = normalized(prompt.decode(list(plan.before)))
+    papers = (_paper(prompt, document, documents, plan, before) for document in documents)
     return [paper for paper in papers if paper is not None]
 
 
 def _paper(
-    prompt: PromptFormat, document: QADocument, others: Sequence[QADocument], plan: Plan
+    prompt: PromptFormat,
+    document: QADocument,
+    others: Sequence[QADocument],
+    plan: Plan,
+    before: str,
 ) -> Paper | None:
     tokens = [*plan.before]
     ends: list[int] = []
@@ -111,14 +116,13 @@ def _paper(
         return None
     chosen = Random(f"{plan.seed}/{document.id}").sample(held, min(plan.questions, len(held)))
     rng = Random(f"{plan.seed}/{document.id}/unanswerable")
-    text = " ".join((prompt.decode(list(plan.before)), *document.sections))
     return Paper(
         document.id,
         tokens,
         plan.sizes.chunks_of(len(tokens)),
         (
             *(Item(q.question, q.answers, _distance(q, ends, plan.sizes)) for q in chosen),
-            *(Item(q, ()) for q in _unanswerable(rng, document, others, plan.unanswerable, text)),
+            *(Item(q, ()) for q in _unanswerable(rng, document, others, plan.unanswerable, before)),
         ),
     )
 
@@ -134,15 +138,15 @@ def _distance(question: Question, ends: Sequence[int], sizes: CometConfig) -> in
 
 
 def _unanswerable(
-    rng: Random, document: QADocument, others: Sequence[QADocument], count: int, text: str
+    rng: Random, document: QADocument, others: Sequence[QADocument], count: int, before: str
 ) -> list[str]:
     """Up to `count` questions that a document does not answer: those marked, then those about other
-    documents of which no accepted answer occurs in the `text` of this one and before it.
+    documents of which no accepted answer occurs in this one, or in what is read before it.
     """
     marked = [q.question for q in document.questions if not q.answers]
     chosen = rng.sample(marked, min(count, len(marked)))
     foreign = [q for o in others if o.id != document.id for q in o.questions if q.answers]
-    text = f" {normalized(text)} "
+    text = f" {before} {normalized(' '.join(document.sections))} "
     own = {q.question for q in document.questions}
     for question in rng.sample(foreign, len(foreign)):
         if len(chosen) == count:

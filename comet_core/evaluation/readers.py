@@ -96,17 +96,23 @@ class MemoryReader:
 
     def _read(self, documents: Sequence[Sequence[int]], watcher: Watcher) -> list[MemoryState]:
         """What all documents begin with is read once."""
-        step = self.model.config.chunk_size
         alike = takewhile(lambda ids: len(set(ids)) == 1, zip(*documents, strict=False))
-        shared = len(list(alike)) // step * step
-        state = empty_state(self.model)
-        for begin in range(0, shared, step):
-            (state,) = read_batch(self.model, [state], [documents[0][begin : begin + step]])
-            watcher.reading(self.name, begin + step, sum(map(len, documents)))
-        states = [state for _ in documents]
-        for begin in range(shared, max(map(len, documents)), step):
-            states = read_batch(self.model, states, [d[begin : begin + step] for d in documents])
-            watcher.reading(self.name, sum(s.tokens_read for s in states), sum(map(len, documents)))
+        shared, total = len(list(alike)), sum(map(len, documents))
+        start = self._read_on([empty_state(self.model)], [documents[0][:shared]], total, watcher)
+        rest = [document[shared:] for document in documents]
+        return self._read_on(start * len(documents), rest, total, watcher)
+
+    def _read_on(
+        self,
+        states: list[MemoryState],
+        texts: Sequence[Sequence[int]],
+        total: int,
+        watcher: Watcher,
+    ) -> list[MemoryState]:
+        step = self.model.config.chunk_size
+        for begin in range(0, max(map(len, texts)), step):
+            states = read_batch(self.model, states, [t[begin : begin + step] for t in texts])
+            watcher.reading(self.name, sum(s.tokens_read for s in states), total)
         return states
 
     def _say(

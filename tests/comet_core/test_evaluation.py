@@ -288,7 +288,7 @@ def test_unanswerable_questions_are_marked_or_have_no_answer_here(loaded: Loaded
 
 
 def test_documents_may_stand_behind_a_book(loaded: LoadedModel) -> None:
-    """The same is asked of them but what the book answers, as far from the question."""
+    """The same is asked of them, but what the book answers."""
     alone = choose_questions(loaded.prompt, [RAIN, SEA], plan(unanswerable=3))
     book = tokens_of(loaded, "It was a Sunday, and cold in May. " * 30)
     behind = choose_questions(loaded.prompt, [RAIN, SEA], plan(unanswerable=3, before=tuple(book)))
